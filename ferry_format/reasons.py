@@ -372,6 +372,11 @@ SINK_BUSY = _retry(
     "the internal system asked to try again later",
     "Nothing: the message is retried.",
 )
+SINK_FAILED = _retry(
+    "sink_failed",
+    "the internal system failed on this message and may take it later",
+    "Look at the internal system's log for this message id if it recurs; the message is retried.",
+)
 SINK_UNREACHABLE = _retry(
     "sink_unreachable",
     "the internal system could not be reached",
@@ -386,6 +391,16 @@ SINK_BAD_ANSWER = _retry(
     "sink_bad_answer",
     "the internal system's answer is not one that the protocol defines",
     "Look at the internal system; the message is retried with the same id.",
+)
+DELIVERY_FAULT = _operator(
+    "delivery_fault",
+    "the ferry's own sink adapter failed on the message",
+    "Keep the log for the developers; the message is retried.",
+)
+NOT_DELIVERABLE = _operator(
+    "not_deliverable",
+    "the message cannot be handed over: its stored payload does not open, or is none for its sink",
+    "Check the journal key and the channel's sink; then requeue or discard.",
 )
 ATTEMPTS_EXHAUSTED = _operator(
     "attempts_exhausted",
