@@ -22,8 +22,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from ferry_format.keys import KeyFile, KeyKind, generate, private_text, public_text
 from ferry_runtime.policy import sign_policy
+
+from ferry_format.keys import KeyFile, KeyKind, generate, private_text, public_text
 from tests.simulator.namespaces import Namespace
 
 _T = TypeVar("_T")
@@ -239,7 +240,7 @@ channels = [{names}]
         if name != "outer" and self.inner_namespace is not None:
             command = self.inner_namespace.command(command, read_only=self.medium)
         with (self.logs / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(  # noqa: S603
+            self.processes[name] = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -279,9 +280,9 @@ channels = [{names}]
         """The sum of a metric's samples that carry these labels."""
         total = 0.0
         for line in self.observe(side).splitlines():
-            if line.startswith(name) and line[len(name)] in " {":
-                if all(f'{key}="{value}"' in line for key, value in labels.items()):
-                    total += float(line.rsplit(" ", 1)[1])
+            named = line.startswith(name) and line[len(name)] in " {"
+            if named and all(f'{key}="{value}"' in line for key, value in labels.items()):
+                total += float(line.rsplit(" ", 1)[1])
         return total
 
     def check_alive(self) -> None:
@@ -327,7 +328,7 @@ def _content(channel: Channel) -> str:
 
 
 def _get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - loopback only
+    with urllib.request.urlopen(url, timeout=5) as answer:
         return str(answer.read().decode())
 
 

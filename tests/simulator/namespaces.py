@@ -57,6 +57,11 @@ class Namespace:
         script = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
         return [*inside, "unshare", "--mount", "sh", "-c", script, str(read_only), *command]
 
+    def _enter(self) -> None:
+        with Path("/var/run/netns", self.name).open() as handle:
+            if _LIBC.setns(handle.fileno(), _CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), "setns")
+
     def run(self, work: Callable[[], _T]) -> _T:
         """Run `work` in a thread inside the namespace and return what it returns."""
         results: list[_T] = []
@@ -64,9 +69,7 @@ class Namespace:
 
         def inside() -> None:
             try:
-                with Path("/var/run/netns", self.name).open() as handle:
-                    if _LIBC.setns(handle.fileno(), _CLONE_NEWNET) != 0:
-                        raise OSError(ctypes.get_errno(), "setns")
+                self._enter()
                 results.append(work())
             except BaseException as error:  # noqa: BLE001 - raised again below, in the caller
                 errors.append(error)
@@ -80,4 +83,4 @@ class Namespace:
 
 
 def _ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, capture_output=True, timeout=10)  # noqa: S603, S607
+    subprocess.run(["ip", *arguments], check=True, capture_output=True, timeout=10)

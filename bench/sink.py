@@ -1,0 +1,72 @@
+"""An MLLP receiver in a process of its own; writes when each message's first byte arrived.
+
+It answers AA to everything. The record is written when it is told to end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+import uvloop
+
+_END = b"\x1c\r"
+
+
+class Receiver(asyncio.Protocol):
+    """One connection: remembers when the first byte of each frame came."""
+
+    arrived: list[tuple[str, float]]
+
+    def __init__(self, arrived: list[tuple[str, float]]) -> None:
+        self.arrived = arrived
+        self._buffer = bytearray()
+        self._first_byte_s = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        now_s = time.monotonic()
+        if not self._buffer:
+            self._first_byte_s = now_s
+        self._buffer += data
+        while (end := self._buffer.find(_END)) >= 0:
+            fields = bytes(self._buffer[1 : min(end, 400)]).split(b"|", 10)
+            control_id = fields[9]
+            self.arrived.append((control_id.decode(), self._first_byte_s))
+            self._transport.write(
+                b"\x0bMSH|^~\\&|HIS|WARD|LIS|LAB|20261123083000||ACK^R01^ACK|A"
+                + control_id
+                + b"|P|2.5.1\rMSA|AA|"
+                + control_id
+                + b"\r\x1c\r"
+            )
+            del self._buffer[: end + len(_END)]
+            self._first_byte_s = now_s
+
+
+async def serve(port: int, arrived: list[tuple[str, float]]) -> None:
+    """Receive until SIGTERM."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Receiver(arrived), "127.0.0.1", port)
+    ended = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    async with server:
+        await ended.wait()
+
+
+def main() -> None:
+    """Receive, then write the record."""
+    arrived: list[tuple[str, float]] = []
+    uvloop.run(serve(int(sys.argv[1]), arrived))
+    Path(sys.argv[2]).write_text(json.dumps(arrived))
+
+
+if __name__ == "__main__":
+    main()
