@@ -1,0 +1,1 @@
+"""The command line tools that belong to neither agent: ferry-keys and ferry-audit."""
