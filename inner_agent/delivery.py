@@ -147,6 +147,10 @@ def backoff_s(attempts: int, policy: DeliveryPolicy, chance: float) -> float:
     return max(RETRY_S_MIN, bound * chance)
 
 
+Requeued = tuple[int, Progress]
+"""A position that an operator requeued, and what was tried for it."""
+
+
 @dataclass(slots=True)
 class ChannelQueue:
     """Which of one channel's messages is next. Filled from delivery.db at start.
@@ -162,7 +166,7 @@ class ChannelQueue:
     _requeued: deque[int] = field(default_factory=deque)
     _attempts_known: dict[int, int] = field(default_factory=dict)
 
-    def requeue(self, requeued: Iterable[tuple[int, Progress]]) -> None:
+    def requeue(self, requeued: Iterable[Requeued]) -> None:
         """Take an operator's orders (position, progress), oldest first.
 
         The orders are read from the database, which may be behind what this process knows: a row
@@ -178,6 +182,11 @@ class ChannelQueue:
     def next_requeued(self) -> int | None:
         """Return the requeued position to deliver now, if there is one."""
         return self._requeued[0] if self._requeued else None
+
+    @property
+    def requeued(self) -> int:
+        """How many requeued messages wait."""
+        return len(self._requeued)
 
     def progress(self, position: int) -> Progress:
         """Return what was tried for `position` so far."""

@@ -1,0 +1,246 @@
+"""delivery.db: what became of each journaled message; the running replayer's side of it.
+
+SQLite, WAL, synchronous=FULL: an outcome that `commit` returned for survives a power cut. Nothing
+is written before a message is sent (delivery.py says why). One commit carries every outcome that
+waited while the one before was made durable, and moves the cursors in the same transaction, so
+that after a restart nothing settled is delivered again.
+
+The operators' commands (operator_orders.py) write the same database from another process. The
+replayer sees that by `PRAGMA data_version`, which changes with other connections' commits only:
+for that to hold, one connection, and so one thread at a time, does all of the replayer's work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ferry_format.reasons import STORAGE_FAILED, StorageFault
+from inner_agent.delivery import ChannelQueue, Progress, State
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from pathlib import Path
+
+    from inner_agent.delivery import Requeued
+
+VERSION: Final = 1
+BUSY_TIMEOUT_MS: Final = 5_000
+
+SCHEMA: Final = """
+CREATE TABLE deliveries (
+  position INTEGER PRIMARY KEY,
+  message_id BLOB NOT NULL,
+  channel TEXT NOT NULL,
+  state TEXT NOT NULL
+    CHECK (state IN ('delivering','delivered','dead','requeued','discarded')),
+  attempts INTEGER NOT NULL,
+  refusals INTEGER NOT NULL DEFAULT 0,
+  reason TEXT,
+  first_attempt_at_ms INTEGER,
+  settled_at_ms INTEGER
+);
+CREATE INDEX deliveries_not_delivered ON deliveries (state, channel, position)
+  WHERE state IN ('delivering','dead','requeued','discarded');
+CREATE TABLE cursors (channel TEXT PRIMARY KEY, position INTEGER NOT NULL);
+"""
+
+# The literal IN list lets SQLite take the partial index.
+NOT_DELIVERED: Final = "state IN ('delivering','dead','requeued','discarded')"
+
+_RECORD: Final = """
+INSERT INTO deliveries (position, message_id, channel, state, attempts, refusals, reason,
+                        first_attempt_at_ms, settled_at_ms)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (position) DO UPDATE SET
+  state = excluded.state, attempts = excluded.attempts, refusals = excluded.refusals,
+  reason = excluded.reason, first_attempt_at_ms = excluded.first_attempt_at_ms,
+  settled_at_ms = excluded.settled_at_ms
+WHERE deliveries.state <> 'discarded' OR excluded.state = 'delivered'
+"""
+_MOVE_CURSOR: Final = """
+INSERT INTO cursors (channel, position) VALUES (?, ?)
+ON CONFLICT (channel) DO UPDATE SET position = max(position, excluded.position)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One message's state after an attempt, and where its channel's cursor stands with it."""
+
+    position: int
+    message_id: bytes
+    channel: str
+    state: State
+    progress: Progress
+    reason: str | None
+    settled_at_ms: int | None
+    cursor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What operators ordered: all that is requeued, by channel; which of the asked are discarded."""
+
+    requeued: dict[str, list[Requeued]]
+    discarded: frozenset[int]
+
+
+def connect(path: Path, *, create: bool) -> sqlite3.Connection:
+    """Open delivery.db for writing, with the settings that every writer must use.
+
+    Raises StorageFault if it cannot be opened, is absent and not to be created, or has the schema
+    of another version.
+    """
+    try:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=BUSY_TIMEOUT_MS / 1000,
+        )
+        try:
+            _prepare(connection, create=create)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise StorageFault(STORAGE_FAILED, f"{path.name}: {error}") from error
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, *, create: bool) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    with transaction(connection):
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0 and create:
+            for statement in SCHEMA.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+        elif version != VERSION:
+            raise StorageFault(STORAGE_FAILED, f"delivery.db has version {version}, not {VERSION}")
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Run the block in one write transaction, durable when the block is left without error."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+class DeliveryStore:
+    """The replayer's own connection; not to be used by two threads at once."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = connect(path, create=True)
+        self._data_version = -1
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+    def load(self, channel: str) -> ChannelQueue:
+        """Return the channel's queue as the last run left it."""
+        row = self._connection.execute(
+            "SELECT position FROM cursors WHERE channel = ?", (channel,)
+        ).fetchone()
+        queue = ChannelQueue(channel, row[0] if row else 0)
+        rows = self._connection.execute(
+            "SELECT position, state, attempts, refusals, first_attempt_at_ms FROM deliveries "
+            "WHERE channel = ? AND position > ?",
+            (channel, queue.cursor),
+        )
+        for position, state, *progress in rows:
+            if state == State.DELIVERING:
+                queue.unfinished[position] = Progress(*progress)
+            else:
+                queue.settled_ahead.add(position)
+        # A requeued message whose retries were under way when the last run ended.
+        rows = self._connection.execute(
+            "SELECT position, attempts, refusals, first_attempt_at_ms FROM deliveries "
+            f"WHERE {NOT_DELIVERED} AND state IN ('requeued', 'delivering') AND channel = ? "  # noqa: S608
+            "AND position <= ? ORDER BY position",
+            (channel, queue.cursor),
+        )
+        queue.requeue((position, Progress(*progress)) for position, *progress in rows)
+        return queue
+
+    def commit(self, outcomes: Sequence[Outcome]) -> None:
+        """Make the outcomes durable, all or none. Raises sqlite3.Error."""
+        cursors: dict[str, int] = {}
+        for outcome in outcomes:
+            cursors[outcome.channel] = max(outcome.cursor, cursors.get(outcome.channel, 0))
+        with transaction(self._connection):
+            self._connection.executemany(
+                _RECORD,
+                (
+                    (
+                        outcome.position,
+                        outcome.message_id,
+                        outcome.channel,
+                        outcome.state.value,
+                        outcome.progress.attempts,
+                        outcome.progress.refusals,
+                        outcome.reason,
+                        outcome.progress.first_attempt_at_ms,
+                        outcome.settled_at_ms,
+                    )
+                    for outcome in outcomes
+                ),
+            )
+            self._connection.executemany(_MOVE_CURSOR, cursors.items())
+
+    def orders(self, asked: Collection[int]) -> Orders | None:
+        """Return the operators' orders, or None if nobody else wrote since the last call."""
+        version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        if version == self._data_version:
+            return None
+        rows = self._connection.execute(
+            "SELECT channel, position, attempts, refusals, first_attempt_at_ms FROM deliveries "
+            f"WHERE {NOT_DELIVERED} AND state = 'requeued' ORDER BY position"  # noqa: S608
+        )
+        requeued: dict[str, list[Requeued]] = {}
+        for channel, position, *progress in rows:
+            requeued.setdefault(channel, []).append((position, Progress(*progress)))
+        discarded = frozenset(
+            position
+            for position in asked
+            if self._connection.execute(
+                "SELECT 1 FROM deliveries WHERE position = ? AND state = 'discarded'", (position,)
+            ).fetchone()
+        )
+        self._data_version = version
+        return Orders(requeued, discarded)
+
+    def dead_letters(self) -> dict[str, int]:
+        """Return how many dead letters each channel has."""
+        rows = self._connection.execute(
+            "SELECT channel, count(*) FROM deliveries "
+            f"WHERE {NOT_DELIVERED} AND state = 'dead' GROUP BY channel"  # noqa: S608
+        )
+        return dict(rows.fetchall())
+
+    def forget_delivered(self, settled_before_ms: int, rows_max: int) -> int:
+        """Delete the oldest delivered or discarded rows; return how many. Dead letters stay.
+
+        Only rows at or below their channel's cursor go: there the cursor alone tells that they
+        are settled.
+        """
+        with transaction(self._connection):
+            return self._connection.execute(
+                "DELETE FROM deliveries WHERE position IN (SELECT position FROM deliveries AS d "
+                "WHERE state IN ('delivered', 'discarded') AND settled_at_ms < ? AND position <= "
+                "(SELECT c.position FROM cursors AS c WHERE c.channel = d.channel) "
+                "ORDER BY position LIMIT ?)",
+                (settled_before_ms, rows_max),
+            ).rowcount
