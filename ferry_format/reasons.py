@@ -319,6 +319,11 @@ HEADER_INCOMPLETE = _sender(
     "a header field that the channel requires is missing",
     "Fill the named field.",
 )
+BATCH_NOT_ALLOWED = _sender(
+    "batch_not_allowed",
+    "several messages, or a batch or file envelope around them, came where one message may",
+    "Send each message by itself.",
+)
 MESSAGE_TYPE_NOT_ALLOWED = _sender(
     "message_type_not_allowed",
     "the channel's whitelist does not name this message type",

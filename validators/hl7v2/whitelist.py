@@ -1,0 +1,80 @@
+"""What a channel names: message types (MSH-9), segments, versions (MSH-12)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, Literal
+
+from ferry_format.reasons import NOT_WELL_FORMED, Refused
+
+if TYPE_CHECKING:
+    from validators.hl7v2.grammar import Field
+
+Kind = tuple[str, str, str]
+"""MSH-9: message code, trigger event, message structure; "" where absent."""
+
+_CODE: Final = re.compile(r"[A-Za-z0-9_]{0,20}")
+_PARTS: Final = 3
+_ANY: Final = "*"
+_ANY_Z: Final = "Z*"
+
+
+class MessageTypes:
+    """`ADT^A01` names every structure of that event, `ADT^*` every event, `*` everything.
+
+    A code alone (`ACK`) names that type without an event.
+    """
+
+    def __init__(self, patterns: tuple[str, ...]) -> None:
+        self._all = _ANY in patterns
+        self._patterns = tuple(tuple(each.split("^")) for each in patterns)
+
+    def read(self, field: Field) -> Kind:
+        """Return MSH-9's parts. Raises Refused(NOT_WELL_FORMED): they go into logs and metrics."""
+        if len(field) > 1 and not isinstance(field, str):
+            raise Refused(NOT_WELL_FORMED, "MSH-9")
+        only = field if isinstance(field, str) else field[0]
+        parts = (
+            [only] if isinstance(only, str) else [each for each in only if isinstance(each, str)]
+        )
+        if not isinstance(only, str) and len(parts) != len(only):
+            raise Refused(NOT_WELL_FORMED, "MSH-9")
+        if len(parts) > _PARTS or not all(_CODE.fullmatch(part) for part in parts):
+            raise Refused(NOT_WELL_FORMED, "MSH-9")
+        parts += [""] * (_PARTS - len(parts))
+        return parts[0], parts[1], parts[2]
+
+    def allow(self, kind: Kind) -> bool:
+        """Whether the channel names this type."""
+        return self._all or any(_covers(pattern, kind) for pattern in self._patterns)
+
+
+def _covers(pattern: tuple[str, ...], kind: Kind) -> bool:
+    if len(pattern) == 1 and kind[1]:
+        return False
+    return all(name in {_ANY, part} for name, part in zip(pattern, kind, strict=False))
+
+
+class SegmentNames:
+    """The segments that may stand in a message; MSH always may."""
+
+    def __init__(self, names: Literal["any"] | tuple[str, ...]) -> None:
+        self._any = names == "any"
+        self._names = frozenset({"MSH", *names} if names != "any" else {"MSH"})
+        self._any_z = _ANY_Z in self._names
+
+    def allow(self, name: str) -> bool:
+        """Whether the channel names this segment."""
+        return self._any or name in self._names or (self._any_z and name.startswith("Z"))
+
+
+class Versions:
+    """The versions that may stand in MSH-12.1."""
+
+    def __init__(self, names: Literal["any"] | tuple[str, ...]) -> None:
+        self._any = names == "any"
+        self._names = frozenset(names)
+
+    def allow(self, version: str) -> bool:
+        """Whether the channel names this version."""
+        return self._any or version in self._names

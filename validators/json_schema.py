@@ -1,0 +1,174 @@
+"""One JSON channel: strict parsing, the channel's JSON Schema (2020-12), canonical writing.
+
+No reference ever leaves the schema's own file, unknown formats are refused when the policy is
+loaded, and patterns run on a linear-time engine: no message can make them slow. Such an engine has
+no look-around and no back-references; a schema that uses them is refused too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import jsonschema_rs
+
+from ferry_format.reasons import (
+    HEADER_INCOMPLETE,
+    LIMIT_EXCEEDED,
+    MESSAGE_EMPTY,
+    NOT_WELL_FORMED,
+    SCHEMA_MISMATCH,
+    Refused,
+)
+from validators import json_text
+from validators.verdict import Accepted, Rejected, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from validators.json_text import Json
+    from validators.policy import JsonPolicy
+
+CONTENT_TYPE: Final = "application/json"
+CONTROL_ID_CHARS_MAX: Final = 199
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_SCHEMA_DEPTH_MAX: Final = 200
+_PATTERN_BYTES_MAX: Final = 1 << 20
+_MESSAGE_TYPE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.^-]{0,63}")
+_ARRAY_INDEX: Final = re.compile(r"0|[1-9][0-9]{0,8}")
+
+
+class SchemaError(ValueError):
+    """A schema file that cannot serve: absent, not the one signed for, or not usable."""
+
+
+class JsonValidator:
+    """A channel's schema, compiled once and applied to each message."""
+
+    def __init__(self, policy: JsonPolicy, schemas: Mapping[str, bytes]) -> None:
+        self._policy = policy
+        schema = _read_schema(policy, schemas)
+        self._names = frozenset(_property_names(schema))
+        self._schema = _compile(policy.schema_file, schema)
+        self._control_id = policy.control_id and _tokens(policy.control_id)
+        from_pointer = policy.message_type.startswith("/")
+        self._type_pointer = _tokens(policy.message_type) if from_pointer else None
+
+    @property
+    def content_type(self) -> str:
+        """The media type of what `validate` passes on."""
+        return CONTENT_TYPE
+
+    def validate(self, payload: bytes) -> Verdict:
+        """Judge any bytes."""
+        try:
+            return self._accept(payload)
+        except Refused as refused:
+            return Rejected(refused.reason, refused.where)
+
+    def _accept(self, payload: bytes) -> Accepted:
+        if not payload:
+            raise Refused(MESSAGE_EMPTY)
+        if len(payload) > self._policy.message_bytes_max:
+            raise Refused(LIMIT_EXCEEDED, f"more than {self._policy.message_bytes_max} bytes")
+        value = json_text.parse(payload, self._policy.depth_max, self._names)
+        if not self._schema.is_valid(value):
+            raise Refused(SCHEMA_MISMATCH, self._place_of_mismatch(value))
+        accepted = payload if self._policy.fidelity == "verbatim" else json_text.write(value)
+        return Accepted(accepted, self._message_type(value), self._control_id_of(value))
+
+    def _place_of_mismatch(self, value: Json) -> str:
+        error = next(self._schema.iter_errors(value))
+        place = "$"
+        for step in error.instance_path:
+            if isinstance(step, int):
+                place += f"[{step}]"
+            else:
+                place += f".{step}" if step in self._names else ".*"
+        return f"{place} ({error.kind.name})"
+
+    def _message_type(self, value: Json) -> str:
+        if self._type_pointer is None:
+            return self._policy.message_type
+        found = _resolve(value, self._type_pointer)
+        if not isinstance(found, str):
+            raise Refused(HEADER_INCOMPLETE, self._policy.message_type)
+        if _MESSAGE_TYPE.fullmatch(found) is None:
+            raise Refused(NOT_WELL_FORMED, self._policy.message_type)
+        return found
+
+    def _control_id_of(self, value: Json) -> str | None:
+        pointer = self._policy.control_id
+        if not self._control_id or pointer is None:
+            return None
+        found = _resolve(value, self._control_id)
+        if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
+            raise Refused(HEADER_INCOMPLETE, pointer)
+        text = str(found)
+        if len(text) > CONTROL_ID_CHARS_MAX:
+            raise Refused(LIMIT_EXCEEDED, pointer)
+        return text
+
+
+def _read_schema(policy: JsonPolicy, schemas: Mapping[str, bytes]) -> dict[str, Any]:
+    data = schemas.get(policy.schema_file)
+    if data is None:
+        raise SchemaError(f"{policy.schema_file}: the schema file is absent")
+    if hashlib.sha256(data).hexdigest() != policy.schema_sha256:
+        raise SchemaError(f"{policy.schema_file}: its SHA-256 is not the policy's schema_sha256")
+    try:
+        schema = json_text.parse(data, _SCHEMA_DEPTH_MAX)
+    except Refused as refused:
+        raise SchemaError(f"{policy.schema_file}: {refused}") from None
+    if not isinstance(schema, dict):
+        raise SchemaError(f"{policy.schema_file}: a schema is an object")
+    if schema.get("$schema", _DIALECT) != _DIALECT:
+        raise SchemaError(f"{policy.schema_file}: $schema must be {_DIALECT}")
+    return schema
+
+
+def _compile(name: str, schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
+    try:
+        return jsonschema_rs.Draft202012Validator(
+            schema,
+            validate_formats=True,
+            ignore_unknown_formats=False,
+            offline=True,
+            pattern_options=jsonschema_rs.RegexOptions(
+                size_limit=_PATTERN_BYTES_MAX, dfa_size_limit=_PATTERN_BYTES_MAX
+            ),
+        )
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        first_line = str(error).splitlines()[0]
+        raise SchemaError(f"{name}: {first_line}") from None
+
+
+def _property_names(schema: object) -> Iterator[str]:
+    """Yield every name that the schema itself declares: those are no patient's data."""
+    if isinstance(schema, dict):
+        for key, value in schema.items():
+            if key == "properties" and isinstance(value, dict):
+                yield from value
+            yield from _property_names(value)
+    elif isinstance(schema, list):
+        for each in schema:
+            yield from _property_names(each)
+
+
+def _tokens(pointer: str) -> tuple[str, ...]:
+    parts = pointer.split("/")[1:]
+    return tuple(part.replace("~1", "/").replace("~0", "~") for part in parts)
+
+
+def _resolve(value: Json, tokens: tuple[str, ...]) -> Json:
+    """Return what a JSON pointer names (RFC 6901), or None where nothing stands there."""
+    for token in tokens:
+        if isinstance(value, dict):
+            value = value.get(token)
+        elif isinstance(value, list) and _ARRAY_INDEX.fullmatch(token):
+            index = int(token)
+            value = cast("Json", value[index]) if index < len(value) else None
+        else:
+            return None
+    return value

@@ -1,0 +1,40 @@
+"""From a channel's content policy to its validator: the one place that knows every family.
+
+A new family is a module of its own, a model in `policy`, and a line here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from validators.hl7v2.validator import HL7v2Validator
+from validators.json_schema import JsonValidator
+from validators.policy import ContentPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from validators.verdict import Validator
+
+
+@dataclass(frozen=True, slots=True)
+class ContentSpec:
+    """All that a worker needs to build one channel's validator: no files are opened there."""
+
+    policy: ContentPolicy
+    schemas: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def build(content: ContentPolicy, schemas: Mapping[str, bytes]) -> Validator:
+    """Build the validator of one channel.
+
+    `schemas` maps file names to bytes; who reads the files is the caller. Raises SchemaError (a
+    ValueError) when a schema is absent, is not the one that the policy's hash names, or cannot be
+    used.
+    """
+    if content.hl7v2 is not None:
+        return HL7v2Validator(content.hl7v2)
+    if content.json_ is not None:
+        return JsonValidator(content.json_, schemas)
+    raise AssertionError("ContentPolicy holds exactly one family")

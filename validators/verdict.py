@@ -1,0 +1,44 @@
+"""What a validator says of one payload."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from ferry_format.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The payload may cross, as `payload`: rebuilt and canonical, or as it came if verbatim.
+
+    `message_type` is safe for logs and metrics. `control_id` is the sender's own text: it names the
+    message in a search and never a file.
+    """
+
+    payload: bytes
+    message_type: str
+    control_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The payload may not cross; `place` says where the reason lies and never holds data."""
+
+    reason: Reason
+    place: str
+
+
+Verdict = Accepted | Rejected
+
+
+class Validator(Protocol):
+    """One family under one policy. Same bytes, same verdict: no clock, no state, no I/O."""
+
+    @property
+    def content_type(self) -> str:
+        """The media type of what `validate` passes on."""
+
+    def validate(self, payload: bytes) -> Verdict:
+        """Judge any bytes; raises nothing for any of them (MemoryError apart)."""

@@ -1,0 +1,104 @@
+"""What goes through the pipes: a length (4 bytes, big-endian), then one msgpack value.
+
+Three frames: the start (specifications and limits) and each batch go down, a greeting and each
+batch's verdicts come up. The parent trusts a worker no further than it must: whatever comes up is
+held to exact types and sizes before it is used.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any, Final
+
+import msgpack
+
+from ferry_format.reasons import BY_CODE
+from validators.policy import PAYLOAD_BYTES_MAX, ContentPolicy
+from validators.registry import ContentSpec
+from validators.verdict import Accepted, Rejected, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from validators.worker.sandbox import Limits
+
+LENGTH: Final = struct.Struct(">I")
+BATCH_ITEMS_MAX: Final = 64
+FRAME_BYTES_MAX: Final = BATCH_ITEMS_MAX * 4096 + 4 * PAYLOAD_BYTES_MAX
+"""A batch holds one payload of any size, or several below a sum (see pool); a rebuilt one may grow
+when its charset changes. Schemas go down in the start frame."""
+_TEXT_CHARS_MAX: Final = 1024
+
+
+class WireError(Exception):
+    """The other side of the pipe does not speak the protocol."""
+
+
+def frame(value: object) -> bytes:
+    """Return one value as a frame. Raises WireError if it is too large."""
+    body: bytes = msgpack.packb(value)
+    if len(body) > FRAME_BYTES_MAX:
+        raise WireError(f"a frame of {len(body)} bytes")
+    return LENGTH.pack(len(body)) + body
+
+
+def unframe(body: bytes) -> Any:
+    """Return the value of one frame's body. Raises WireError."""
+    try:
+        return msgpack.unpackb(body, max_map_len=0x10000, max_ext_len=0)
+    except (ValueError, msgpack.exceptions.UnpackException) as error:
+        raise WireError(type(error).__name__) from None
+
+
+def pack_start(specs: Mapping[str, ContentSpec], limits: Limits) -> bytes:
+    """Return the first frame down: all that a worker knows."""
+    described = {
+        channel: [spec.policy.model_dump_json(by_alias=True), dict(spec.schemas)]
+        for channel, spec in specs.items()
+    }
+    return frame([described, limits.memory_bytes_max, limits.cpu_s_max])
+
+
+def unpack_start(body: bytes) -> tuple[dict[str, ContentSpec], int, int]:
+    """Return specifications, memory_bytes_max, cpu_s_max (in the worker)."""
+    described, memory_bytes_max, cpu_s_max = unframe(body)
+    specs = {
+        channel: ContentSpec(ContentPolicy.model_validate_json(policy), schemas)
+        for channel, (policy, schemas) in described.items()
+    }
+    return specs, memory_bytes_max, cpu_s_max
+
+
+def pack_batch(items: Sequence[tuple[str, bytes]]) -> bytes:
+    """Return the frame of one batch of (channel, payload)."""
+    return frame(items)
+
+
+def pack_verdicts(verdicts: Sequence[Verdict]) -> bytes:
+    """Return the frame of a batch's verdicts, in its order (in the worker)."""
+    return frame(
+        [
+            [verdict.payload, verdict.message_type, verdict.control_id]
+            if isinstance(verdict, Accepted)
+            else [verdict.reason.code, verdict.place]
+            for verdict in verdicts
+        ]
+    )
+
+
+def unpack_verdicts(body: bytes, count: int) -> list[Verdict]:
+    """Return the verdicts of a batch of `count`. Raises WireError on anything else."""
+    rows = unframe(body)
+    if not isinstance(rows, list) or len(rows) != count:
+        raise WireError("not one verdict for each message")
+    return [_verdict(row) for row in rows]
+
+
+def _verdict(row: object) -> Verdict:
+    match row:
+        case [bytes() as payload, str() as message_type, (str() | None) as control_id]:
+            if len(message_type) <= _TEXT_CHARS_MAX and len(control_id or "") <= _TEXT_CHARS_MAX:
+                return Accepted(payload, message_type, control_id)
+        case [str() as code, str() as place] if code in BY_CODE:
+            return Rejected(BY_CODE[code], place[:_TEXT_CHARS_MAX])
+    raise WireError("not a verdict")
