@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from ferry_runtime.policy import sign_policy
+from ferry_runtime.policy import sign
 
 from ferry_format.keys import KeyFile, KeyKind, generate, private_text, public_text
 from tests.simulator.namespaces import Namespace
@@ -120,7 +120,7 @@ class FerryPair:
 
     def _sign(self, name: str, text: str, admin: KeyFile) -> None:
         (self.folder / name).write_text(text)
-        sign_policy(self.folder / name, admin)
+        sign(self.folder / name, admin)
 
     def _outer_toml(self) -> str:
         return f"""

@@ -1,0 +1,1 @@
+"""`make demo`: both agents and a small hospital around them, on one machine."""
