@@ -7,14 +7,15 @@ it within a second, or at once if the caller then pokes the hint FIFO.
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ferry_format.reasons import STORAGE_FAILED, StorageFault
 from inner_agent.delivery import TRANSITIONS, State
-from inner_agent.delivery_store import NOT_DELIVERED, connect, transaction
+from inner_agent.delivery_store import connect, transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,6 +23,21 @@ if TYPE_CHECKING:
 
 REASON_CHARS_MAX: Final = 200
 DEAD_LETTERS_LISTED_MAX: Final = 10_000
+
+
+def _may_become(state: State) -> str:
+    sources = (source for source, targets in TRANSITIONS.items() if state in targets)
+    return f"state IN ({', '.join(repr(source.value) for source in sources)})"
+
+
+_REQUEUE: Final = (
+    "UPDATE deliveries SET state = 'requeued', refusals = 0, reason = NULL, settled_at_ms = NULL "  # noqa: S608
+    f"WHERE position = ? AND {_may_become(State.REQUEUED)}"
+)
+_DISCARD: Final = (
+    "UPDATE deliveries SET state = 'discarded', reason = ?, settled_at_ms = ? "  # noqa: S608
+    f"WHERE position = ? AND {_may_become(State.DISCARDED)}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +55,7 @@ class DeliveryRow:
 
 
 def counts(path: Path) -> dict[str, dict[State, int]]:
-    """Return the number of rows by channel and state; `waiting` has no rows. Raises StorageFault."""
+    """Return the rows by channel and state; what waits has none. Raises StorageFault."""
     result: dict[str, dict[State, int]] = {}
     with _open(path) as connection:
         rows = connection.execute(
@@ -67,15 +83,13 @@ def dead_letters(
     with _open(path) as connection:
         rows = connection.execute(
             "SELECT position, message_id, channel, state, attempts, reason, first_attempt_at_ms, "
-            f"settled_at_ms FROM deliveries WHERE {NOT_DELIVERED} "  # noqa: S608
-            f"AND state IN ({', '.join('?' * len(states))}) AND (? IS NULL OR channel = ?) "
+            "settled_at_ms FROM deliveries "
+            "WHERE state IN ('delivering','dead','requeued','discarded') "
+            "AND state IN (SELECT value FROM json_each(?)) AND (? IS NULL OR channel = ?) "
             "ORDER BY position LIMIT ?",
-            (*(state.value for state in states), channel, channel, rows_max),
+            (json.dumps([state.value for state in states]), channel, channel, rows_max),
         ).fetchall()
-    return [
-        DeliveryRow(position, message_id, name, State(state), *rest)
-        for position, message_id, name, state, *rest in rows
-    ]
+    return [_row(row) for row in rows]
 
 
 def find(path: Path, position: int) -> DeliveryRow | None:
@@ -86,7 +100,7 @@ def find(path: Path, position: int) -> DeliveryRow | None:
             "settled_at_ms FROM deliveries WHERE position = ?",
             (position,),
         ).fetchone()
-    return None if row is None else DeliveryRow(*row[:3], State(row[3]), *row[4:])
+    return None if row is None else _row(row)
 
 
 def requeue(path: Path, positions: Sequence[int]) -> list[int]:
@@ -94,16 +108,7 @@ def requeue(path: Path, positions: Sequence[int]) -> list[int]:
 
     Its refusals are counted anew. Raises StorageFault.
     """
-    changed = []
-    with _open(path) as connection, transaction(connection):
-        for position in positions:
-            if connection.execute(
-                "UPDATE deliveries SET state = 'requeued', refusals = 0, reason = NULL, "
-                f"settled_at_ms = NULL WHERE position = ? AND {_may_become(State.REQUEUED)}",  # noqa: S608
-                (position,),
-            ).rowcount:
-                changed.append(position)
-    return changed
+    return _apply(path, _REQUEUE, [(position,) for position in positions])
 
 
 def discard(
@@ -118,21 +123,18 @@ def discard(
     if not (0 < len(reason) <= REASON_CHARS_MAX and reason.isprintable()):
         raise ValueError(f"the reason must be 1 to {REASON_CHARS_MAX} printable characters")
     settled_at_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
-    changed = []
+    return _apply(path, _DISCARD, [(reason, settled_at_ms, position) for position in positions])
+
+
+def _apply(path: Path, order: str, values: Sequence[tuple[Any, ...]]) -> list[int]:
+    """Run the order for each tuple, whose last value is the position; all durable or none."""
     with _open(path) as connection, transaction(connection):
-        for position in positions:
-            if connection.execute(
-                "UPDATE deliveries SET state = 'discarded', reason = ?, settled_at_ms = ? "
-                f"WHERE position = ? AND {_may_become(State.DISCARDED)}",  # noqa: S608
-                (reason, settled_at_ms, position),
-            ).rowcount:
-                changed.append(position)
-    return changed
+        return [each[-1] for each in values if connection.execute(order, each).rowcount]
 
 
-def _may_become(state: State) -> str:
-    sources = (source for source, targets in TRANSITIONS.items() if state in targets)
-    return f"state IN ({', '.join(repr(source.value) for source in sources)})"
+def _row(row: tuple[Any, ...]) -> DeliveryRow:
+    position, message_id, channel, state, *rest = row
+    return DeliveryRow(position, message_id, channel, State(state), *rest)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,205 @@
+"""Sink that posts each message to one URL.
+
+    POST url
+    Content-Type: the message's
+    Idempotency-Key: message id, 32 hex digits; the same on each repeat
+    Ferry-Channel: channel
+    Ferry-Channel-Sequence: number
+
+    2xx                       delivered
+    408 425 429 502 503 504   not now: retried, Retry-After honoured within the channel's bounds
+    other 5xx                 failed on this message: retried, counts against attempts_max
+    other 4xx                 refused for good
+    1xx 3xx, no HTTP          no answer that the protocol defines for this: retried
+Redirects are not followed and proxies of the environment not used: the message goes where the
+configuration says. The answer's body is read to keep the connection alive, bounded, and dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import email.utils
+import io
+import time
+import urllib.parse
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+
+from ferry_format import reasons
+from inner_agent.sinks.base import Delivered, Failed
+from inner_agent.sinks.tls import TlsSettings, client_context
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ferry_format.reasons import Reason
+    from inner_agent.journal import JournaledMessage
+    from inner_agent.sinks.base import SinkResult
+
+ANSWER_BYTES_MAX: Final = 64 * 1024
+NOT_NOW: Final = frozenset({408, 425, 429, 502, 503, 504})
+KEEP_ALIVE_S: Final = 60.0
+WHOLE_BODY_BYTES_MAX: Final = 512 * 1024
+
+_ANSWER_BODY_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """`url` is http or https; https needs `tls`. `headers` are added to every request.
+
+    `authorization`: the whole value of that header (a secret, read by the caller). Time limits
+    are seconds: to connect (with TLS), and from sending to the answer's status line.
+    """
+
+    name: str
+    url: str
+    tls: TlsSettings | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    authorization: str | None = field(default=None, repr=False)
+    connect_timeout_s: float = 5.0
+    timeout_s: float = 30.0
+
+
+class HttpSink:
+    """One URL; connections are kept and reused."""
+
+    def __init__(self, settings: HttpSettings) -> None:
+        secure = settings.url.startswith("https://")
+        if not secure and not settings.url.startswith("http://"):
+            raise ValueError(f"sink {settings.name}: the URL must begin with http:// or https://")
+        if secure != (settings.tls is not None):
+            raise ValueError(f"sink {settings.name}: https:// and a TLS CA go together")
+        parts = urllib.parse.urlsplit(settings.url)
+        if not parts.hostname:
+            raise ValueError(f"sink {settings.name}: the URL names no host")
+        self._host = parts.hostname
+        self._port = parts.port or (443 if secure else 80)
+        self._settings = settings
+        self._tls = None if settings.tls is None else client_context(settings.tls)
+        self._headers = {"User-Agent": "message-ferry", **settings.headers}
+        if settings.authorization is not None:
+            self._headers["Authorization"] = settings.authorization
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def name(self) -> str:
+        """The sink's name."""
+        return self._settings.name
+
+    async def deliver(self, message: JournaledMessage) -> SinkResult:
+        """Post one message."""
+        headers = {
+            "Content-Type": message.content_type,
+            "Idempotency-Key": message.message_id.hex(),
+            "Ferry-Channel": message.channel,
+            "Ferry-Channel-Sequence": str(message.channel_sequence),
+        }
+        try:
+            async with asyncio.timeout(self._settings.connect_timeout_s + self._settings.timeout_s):
+                response = await self._open_session().post(
+                    self._settings.url,
+                    data=_body(message.payload),
+                    headers=headers,
+                    allow_redirects=False,
+                )
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            return Failed(reasons.SINK_UNREACHABLE, detail=type(error).__name__)
+        except TimeoutError:
+            return Failed(reasons.SINK_NO_ANSWER, detail="time-out")
+        except aiohttp.ClientResponseError as error:
+            return Failed(reasons.SINK_BAD_ANSWER, detail=type(error).__name__)
+        except (aiohttp.ClientError, OSError) as error:
+            return Failed(reasons.SINK_NO_ANSWER, detail=type(error).__name__)
+        result = judge(response.status, response.headers.get("Retry-After"), time.time())
+        await _drop_body(response)
+        return result
+
+    async def probe(self) -> Reason | None:
+        """Tell whether a connection (and TLS) can be opened; nothing is requested on it."""
+        try:
+            async with asyncio.timeout(self._settings.connect_timeout_s):
+                _, writer = await asyncio.open_connection(self._host, self._port, ssl=self._tls)
+        except (OSError, TimeoutError):
+            return reasons.SINK_UNREACHABLE
+        writer.transport.abort()
+        return None
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    ssl=True if self._tls is None else self._tls,
+                    keepalive_timeout=KEEP_ALIVE_S,
+                    limit=0,
+                ),
+                timeout=aiohttp.ClientTimeout(
+                    total=None,
+                    sock_connect=self._settings.connect_timeout_s,
+                    sock_read=self._settings.timeout_s,
+                ),
+                headers=self._headers,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,
+            )
+        return self._session
+
+
+def _body(payload: bytes) -> bytes | io.BytesIO:
+    """Return what aiohttp sends: small bodies with the header, large ones in pieces."""
+    return payload if len(payload) <= WHOLE_BODY_BYTES_MAX else io.BytesIO(payload)
+
+
+def judge(status: int, retry_after: str | None, now_s: float) -> SinkResult:
+    """Return what an answer's status means; `now_s` is for a Retry-After that is a date."""
+    detail = f"http {status}"
+    if 200 <= status < 300:  # noqa: PLR2004  (the classes of RFC 9110)
+        return Delivered()
+    if status in NOT_NOW:
+        return Failed(
+            reasons.SINK_BUSY, detail=detail, retry_after_s=_retry_after_s(retry_after, now_s)
+        )
+    if 400 <= status < 500:  # noqa: PLR2004
+        return Failed(reasons.SINK_REFUSED, permanent=True, detail=detail)
+    if 500 <= status < 600:  # noqa: PLR2004
+        return Failed(
+            reasons.SINK_FAILED, detail=detail, retry_after_s=_retry_after_s(retry_after, now_s)
+        )
+    return Failed(reasons.SINK_BAD_ANSWER, detail=detail)
+
+
+def _retry_after_s(value: str | None, now_s: float) -> float | None:
+    """Return Retry-After (RFC 9110, 10.2.3) in seconds from now, None if absent or malformed."""
+    if value is None:
+        return None
+    if value.isascii() and value.isdigit():
+        return float(value[:10])
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now_s)
+    except (ValueError, OverflowError):
+        return None
+
+
+async def _drop_body(response: aiohttp.ClientResponse) -> None:
+    """Read a short body, so that the connection can be reused; close it on a long or slow one."""
+    read = 0
+    with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
+        async with asyncio.timeout(_ANSWER_BODY_S):
+            async for chunk in response.content.iter_any():
+                read += len(chunk)
+                if read > ANSWER_BYTES_MAX:
+                    break
+            else:
+                response.release()
+                return
+    response.close()

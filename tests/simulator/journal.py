@@ -1,0 +1,82 @@
+"""A journal in memory, with what the replayer reads of the real one."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True)
+class StandInMessage:
+    """The fields of inner_agent.journal.JournaledMessage."""
+
+    position: int
+    message_id: bytes
+    channel: str
+    channel_sequence: int
+    accepted_at_ms: int
+    received_at_ms: int
+    content_type: str
+    message_type: str
+    control_id: str | None
+    late: bool
+    payload: bytes
+
+
+def message(
+    position: int, payload: bytes, channel: str = "adt", control_id: str | None = None
+) -> StandInMessage:
+    now_ms = time.time_ns() // 1_000_000
+    return StandInMessage(
+        position=position,
+        message_id=position.to_bytes(16, "big"),
+        channel=channel,
+        channel_sequence=position,
+        accepted_at_ms=now_ms,
+        received_at_ms=now_ms,
+        content_type="application/hl7-v2",
+        message_type="ADT^A01",
+        control_id=control_id,
+        late=False,
+        payload=payload,
+    )
+
+
+class JournalInMemory:
+    """Change it by assigning: `before_read` runs before each read and may raise."""
+
+    def __init__(self) -> None:
+        self.messages: dict[int, StandInMessage] = {}
+        self.reads = 0
+        self.before_read: Callable[[], None] = lambda: None
+
+    def append(
+        self, payload: bytes, channel: str = "adt", control_id: str | None = None
+    ) -> StandInMessage:
+        position = self.highest_position() + 1
+        self.messages[position] = message(position, payload, channel, control_id)
+        return self.messages[position]
+
+    def waiting(self, channel: str, after_position: int, limit: int) -> list[StandInMessage]:
+        self.reads += 1
+        self.before_read()
+        found = [
+            each
+            for position, each in self.messages.items()
+            if each.channel == channel and position > after_position
+        ]
+        return found[:limit]
+
+    def get(self, position: int) -> StandInMessage | None:
+        self.before_read()
+        return self.messages.get(position)
+
+    def highest_position(self) -> int:
+        return max(self.messages, default=0)
+
+    def waiting_count(self, channel: str, after_position: int) -> int:
+        return len(self.waiting(channel, after_position, len(self.messages)))
