@@ -1,0 +1,307 @@
+"""One channel's pipeline: its messages one after another, each until it is settled.
+
+A thin shell: delivery.py decides, the journal and the sink are passed in. Each channel has a
+pipeline and a task of its own, so a sink that is down holds its own channels and no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from ferry_format import reasons
+from ferry_format.reasons import StorageFault
+from ferry_runtime import logs
+from inner_agent.delivery import Dead, DeliveryPolicy, RetryAfter, State, decide
+from inner_agent.delivery_store import Outcome
+from inner_agent.sinks.base import Delivered, Failed, SinkResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ferry_format.reasons import Reason
+    from inner_agent.delivery import ChannelQueue, Decision, Progress, Requeued
+    from inner_agent.journal import JournaledMessage
+    from inner_agent.outcome_writer import OutcomeWriter
+    from inner_agent.replayer_metrics import ReplayerMetrics
+    from inner_agent.sinks.base import Sink
+
+BATCH_MESSAGES_MAX: Final = 16
+"""Read from the journal at once; 16 of the largest messages are what a channel may hold."""
+
+JOURNAL_RETRY_S: Final = 1.0
+
+_UP: Final = frozenset({reasons.SINK_REFUSED, reasons.SINK_FAILED, reasons.SINK_BUSY})
+_DOWN: Final = frozenset(
+    {reasons.SINK_UNREACHABLE, reasons.SINK_NO_ANSWER, reasons.SINK_BAD_ANSWER}
+)
+
+_log = logging.getLogger("ferry.inner.replayer")
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableMessage:
+    """A journaled message whose payload does not open: another key, or damaged."""
+
+    position: int
+    message_id: bytes
+
+
+class Journal(Protocol):
+    """What the replayer reads. Raises sqlite3.Error or StorageFault if it cannot be read now."""
+
+    def waiting(
+        self, channel: str, after_position: int, limit: int
+    ) -> Sequence[JournaledMessage | UnreadableMessage]:
+        """Return the channel's next messages in order of position."""
+
+    def get(self, position: int) -> JournaledMessage | UnreadableMessage | None:
+        """Return one message, None if it or its payload is no longer kept."""
+
+    def highest_position(self) -> int:
+        """Return the highest position ever given out, 0 if none."""
+
+    def waiting_count(self, channel: str, after_position: int) -> int:
+        """Return how many of the channel's messages lie above `after_position`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A channel, the name of its sink, and how it retries."""
+
+    channel: str
+    sink: str
+    policy: DeliveryPolicy
+
+
+class ChannelPipeline:
+    """Runs one channel. `clock_ms` is the wall clock, `chance` draws from [0, 1)."""
+
+    def __init__(
+        self,
+        route: Route,
+        *,
+        sink: Sink,
+        journal: Journal,
+        queue: ChannelQueue,
+        writer: OutcomeWriter,
+        metrics: ReplayerMetrics,
+        clock_ms: Callable[[], int],
+        chance: Callable[[], float],
+    ) -> None:
+        self._route = route
+        self._sink = sink
+        self._journal = journal
+        self._queue = queue
+        self._writer = writer
+        self._metrics = metrics
+        self._clock_ms = clock_ms
+        self._chance = chance
+        self._woken = asyncio.Event()
+        self._interrupted = asyncio.Event()
+        self._stopping = False
+        self._discarded: set[int] = set()
+        self._seconds = metrics.delivery_seconds.labels(route.channel)
+        self._delivered = metrics.deliveries.labels(route.channel, "delivered", "")
+
+    @property
+    def channel(self) -> str:
+        """The channel's name."""
+        return self._route.channel
+
+    @property
+    def cursor(self) -> int:
+        """The position up to which this channel is settled."""
+        return self._queue.cursor
+
+    @property
+    def requeued(self) -> int:
+        """How many requeued dead letters wait."""
+        return self._queue.requeued
+
+    def wake(self) -> None:
+        """Look into the journal again: it may have more."""
+        self._woken.set()
+
+    def open_positions(self) -> tuple[int, ...]:
+        """Return the positions that an operator may discard while this process runs."""
+        return tuple(self._queue.unfinished)
+
+    def order(self, requeued: list[Requeued], discarded: frozenset[int]) -> None:
+        """Take operators' orders for this channel."""
+        self._queue.requeue(requeued)
+        self._woken.set()
+        ours = discarded.intersection(self._queue.unfinished)
+        if ours:
+            self._discarded |= ours
+            self._interrupted.set()
+
+    def stop(self) -> None:
+        """Begin nothing more; `run` returns once the attempt under way has its outcome."""
+        self._stopping = True
+        self._woken.set()
+        self._interrupted.set()
+
+    async def run(self) -> None:
+        """Deliver until stopped."""
+        while not self._stopping:
+            self._woken.clear()
+            try:
+                moved = await self._round()
+            except (sqlite3.Error, StorageFault) as error:
+                # Busy or failing: the journal stays where it is, and so do we.
+                logs.event(
+                    _log,
+                    "journal_unreadable",
+                    level=logging.ERROR,
+                    channel=self.channel,
+                    error=error,
+                )
+                await asyncio.sleep(JOURNAL_RETRY_S)
+                continue
+            if not moved:
+                await self._woken.wait()
+
+    async def _round(self) -> bool:
+        position = self._queue.next_requeued()
+        if position is not None:
+            await self._requeued(position)
+            return True
+        batch = self._journal.waiting(self.channel, self._queue.cursor, BATCH_MESSAGES_MAX)
+        for message in batch:
+            if self._stopping or self._queue.next_requeued() is not None:
+                break
+            if self._queue.is_settled(message.position):
+                self._queue.settle(message.position, self._queue.progress(message.position))
+            else:
+                await self._settle(message)
+        return bool(batch)
+
+    async def _requeued(self, position: int) -> None:
+        if position in self._discarded:
+            self._give_up(position)
+            return
+        # None: the journal's retention passed while the dead letter lay there; its row has the id.
+        message = self._journal.get(position) or UnreadableMessage(position, b"")
+        await self._settle(message)
+
+    async def _settle(self, message: JournaledMessage | UnreadableMessage) -> None:
+        """Try until the message is settled, or until stopped."""
+        if isinstance(message, UnreadableMessage):
+            await self._writer.room()
+            self._die(message, self._queue.progress(message.position), reasons.NOT_DELIVERABLE)
+            return
+        while not self._stopping:
+            if message.position in self._discarded:
+                self._give_up(message.position)
+                return
+            await self._writer.room()
+            began_at_ms = self._clock_ms()
+            result = await self._attempt(message)
+            progress = self._queue.progress(message.position).after(result, began_at_ms)
+            decision = decide(result, progress, self._route.policy, self._chance())
+            if message.position in self._discarded and not isinstance(decision, Delivered):
+                self._give_up(message.position)
+                return
+            self._record(message, progress, decision)
+            if not isinstance(decision, RetryAfter):
+                return
+            await self._pause(message.position, decision.seconds)
+
+    async def _attempt(self, message: JournaledMessage) -> SinkResult:
+        began = time.perf_counter()
+        try:
+            result = await self._sink.deliver(message)
+        except Exception as error:  # noqa: BLE001  (a defect in one adapter must not end the channel)
+            # The class only: an exception's text may quote the message.
+            logs.event(
+                _log,
+                "sink_adapter_failed",
+                level=logging.ERROR,
+                channel=self.channel,
+                sink=self._sink.name,
+                message_id=message.message_id,
+                error=error,
+            )
+            return Failed(reasons.DELIVERY_FAULT, detail=type(error).__name__)
+        self._metrics.sink_seconds.labels(self._sink.name).observe(time.perf_counter() - began)
+        if isinstance(result, Delivered) or result.reason in _UP:
+            self._metrics.sink_up.labels(self._sink.name).set(1)
+        elif result.reason in _DOWN:
+            self._metrics.sink_up.labels(self._sink.name).set(0)
+        return result
+
+    def _record(self, message: JournaledMessage, progress: Progress, decision: Decision) -> None:
+        now_ms = self._clock_ms()
+        if isinstance(decision, RetryAfter):
+            self._queue.tried(message.position, progress)
+            self._note(message, progress, State.DELIVERING, decision.reason.code, None)
+            self._metrics.deliveries.labels(self.channel, "retry", decision.reason.code).inc()
+            return
+        if isinstance(decision, Dead):
+            self._die(message, progress, decision.reason)
+            return
+        self._queue.settle(message.position, progress)
+        self._note(message, progress, State.DELIVERED, None, now_ms)
+        self._delivered.inc()
+        self._seconds.observe(max(0, now_ms - message.accepted_at_ms) / 1000)
+
+    def _die(
+        self, message: JournaledMessage | UnreadableMessage, progress: Progress, reason: Reason
+    ) -> None:
+        self._queue.settle(message.position, progress)
+        self._note(message, progress, State.DEAD, reason.code, self._clock_ms())
+        self._metrics.deliveries.labels(self.channel, "dead", reason.code).inc()
+        self._metrics.dead_letters.labels(self.channel).inc()
+        logs.event(
+            _log,
+            "dead_letter",
+            level=logging.ERROR,
+            channel=self.channel,
+            position=message.position,
+            message_id=message.message_id,
+            attempts=progress.attempts,
+            reason=reason.code,
+        )
+
+    def _note(
+        self,
+        message: JournaledMessage | UnreadableMessage,
+        progress: Progress,
+        state: State,
+        reason: str | None,
+        settled_at_ms: int | None,
+    ) -> None:
+        self._writer.add(
+            Outcome(
+                position=message.position,
+                message_id=message.message_id,
+                channel=self.channel,
+                state=state,
+                progress=progress,
+                reason=reason,
+                settled_at_ms=settled_at_ms,
+                cursor=self._queue.cursor,
+            )
+        )
+
+    def _give_up(self, position: int) -> None:
+        """Move past a message that an operator discarded; its row says so already."""
+        self._discarded.discard(position)
+        self._queue.settle(position, self._queue.progress(position))
+        logs.event(_log, "discarded_by_order", channel=self.channel, position=position)
+
+    async def _pause(self, position: int, seconds: float) -> None:
+        """Wait for the next attempt; stop(), or an order to discard `position`, ends the pause."""
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + seconds
+        while not self._stopping and position not in self._discarded:
+            self._interrupted.clear()
+            try:
+                await asyncio.wait_for(self._interrupted.wait(), ends_at - loop.time())
+            except TimeoutError:
+                return

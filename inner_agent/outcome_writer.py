@@ -1,0 +1,115 @@
+"""Makes outcomes durable beside the deliveries, not between them.
+
+The pipelines add an outcome and go on with the next message at once; one thread commits whatever
+has been added since its last commit. What a power cut can still make the ferry repeat is bounded:
+at UNDURABLE_MAX outcomes the pipelines wait. While the disk fails or is full, the same outcomes are
+tried again each second, so the pipelines stop there and the inner holds its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from ferry_runtime import logs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from inner_agent.delivery_store import DeliveryStore, Outcome
+
+UNDURABLE_MAX: Final = 64
+RETRY_S: Final = 1.0
+
+_log = logging.getLogger("ferry.inner.replayer")
+T = TypeVar("T")
+
+
+class OutcomeWriter:
+    """Owns the thread that works on the store; everything after `load` goes through it."""
+
+    def __init__(self, store: DeliveryStore, undurable_max: int = UNDURABLE_MAX) -> None:
+        self._store = store
+        self._undurable_max = undurable_max
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outcomes")
+        self._added: list[Outcome] = []
+        self._committing: list[Outcome] = []
+        self._work = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.failing = False
+
+    @property
+    def undurable(self) -> int:
+        """How many outcomes a power cut would make the ferry repeat."""
+        return len(self._added) + len(self._committing)
+
+    def add(self, outcome: Outcome) -> None:
+        """Take an outcome; it is durable some milliseconds later."""
+        self._added.append(outcome)
+        self._empty.clear()
+        if self.undurable >= self._undurable_max:
+            self._room.clear()
+        self._work.set()
+
+    async def room(self) -> None:
+        """Wait until another message may be sent."""
+        await self._room.wait()
+
+    async def durable(self) -> None:
+        """Wait until every outcome added so far, and any added meanwhile, is durable."""
+        await self._empty.wait()
+
+    async def on_store(self, job: Callable[[], T]) -> T:
+        """Run `job` on the store's thread, between two commits."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, job)
+
+    async def run(self) -> None:
+        """Commit until cancelled."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            self._committing, self._added = self._added, []
+            await self._commit()
+            self._committing = []
+            if self.undurable < self._undurable_max:
+                self._room.set()
+            if not self._added:
+                self._empty.set()
+
+    async def _commit(self) -> None:
+        while True:
+            try:
+                await self.on_store(lambda: self._store.commit(self._committing))
+            except sqlite3.Error as error:
+                if not self.failing:
+                    logs.event(
+                        _log,
+                        "delivery_store_failed",
+                        level=logging.ERROR,
+                        error=error,
+                        sqlite=getattr(error, "sqlite_errorname", ""),
+                    )
+                self.failing = True
+                await asyncio.sleep(RETRY_S)
+            else:
+                if self.failing:
+                    logs.event(_log, "delivery_store_recovered", level=logging.WARNING)
+                self.failing = False
+                return
+
+    async def close(self, deadline_s: float) -> bool:
+        """Commit what is left within `deadline_s` and end the thread; tell whether all is durable.
+
+        `run` must still be running.
+        """
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.durable(), deadline_s)
+        self._thread.shutdown(wait=True)
+        return not self.undurable
