@@ -1,0 +1,274 @@
+"""The verifier's side of journal.db: one transaction takes a batch of ferry files, or none of it.
+
+Responsibility passes here: once `take` returns, every message of the batch is the inner's. After a
+commit that failed nothing is certain, so every fault is a StorageFault and the verifier stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ferry_format.envelope import Tombstone
+from ferry_format.stream import Link
+from inner_agent.at_rest import PayloadCipher
+from inner_agent.journal import GapRecord, StreamRecord
+from inner_agent.journal_schema import connect_writer, faults, transaction
+from inner_agent.quarantine import QuarantineLimits, QuarantineTable, RefusedThing
+
+_MESSAGE: Final = """
+INSERT INTO messages (message_id, stream_id, file_sequence, channel, channel_sequence,
+  accepted_at_ms, received_at_ms, content_type, message_type, control_id, late, payload_bytes,
+  payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (message_id) DO NOTHING
+"""
+_STREAM: Final = """
+INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (stream_id) DO UPDATE SET
+  state = excluded.state, next_sequence = excluded.next_sequence,
+  last_digest = excluded.last_digest, last_file_at_ms = excluded.last_file_at_ms,
+  last_sealed_at_ms = excluded.last_sealed_at_ms
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message that passed everything. Times are unix milliseconds."""
+
+    message_id: bytes
+    channel: str
+    channel_sequence: int
+    accepted_at_ms: int
+    content_type: str
+    message_type: str
+    control_id: str | None
+    payload: bytes
+
+    def __repr__(self) -> str:
+        """Without the payload."""
+        return f"NewMessage({self.message_id.hex()}, {self.channel!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class TakenFile:
+    """A ferry file that was accepted, and what its entries became."""
+
+    sequence: int
+    link: Link
+    entries: int
+    late: bool
+    messages: tuple[NewMessage, ...]
+    tombstones: tuple[Tombstone, ...]
+    refused: tuple[RefusedThing, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Files of one stream, and how the stream stands after them; `gaps` None is unchanged."""
+
+    received_at_ms: int
+    stream: StreamRecord
+    files: tuple[TakenFile, ...]
+    progress: Mapping[str, int]
+    gaps: tuple[GapRecord, ...] | None = None
+
+
+class JournalWriter:
+    """The one writing connection. Every method raises StorageFault where SQLite fails."""
+
+    def __init__(
+        self, path: Path, cipher: PayloadCipher, limits: QuarantineLimits | None = None
+    ) -> None:
+        self.path = path
+        self.connection = connect_writer(path)
+        self._cipher = cipher
+        with faults(path):
+            self._quarantine = QuarantineTable(
+                self.connection, cipher, limits or QuarantineLimits()
+            )
+
+    def close(self) -> None:
+        """Close the database."""
+        self.connection.close()
+
+    def take(self, batch: Batch) -> frozenset[bytes]:
+        """Make the batch durable; returns the ids of messages dropped as journaled before."""
+        repeated: set[bytes] = set()
+        with faults(self.path), transaction(self.connection):
+            for file in batch.files:
+                self._file(batch, file, repeated)
+            self._stream(batch.stream)
+            self._progress(batch.stream.stream_id, batch.progress)
+            if batch.gaps is not None:
+                self._gaps(batch.stream.stream_id, batch.gaps)
+        return frozenset(repeated)
+
+    def refuse(self, thing: RefusedThing, at_ms: int) -> bool:
+        """Put a file into quarantine; False if this very file is there for this reason."""
+        with faults(self.path), transaction(self.connection):
+            if self._quarantine.knows(thing):
+                return False
+            self._quarantine.add(thing, at_ms)
+        return True
+
+    def set_streams(
+        self,
+        streams: Sequence[StreamRecord],
+        gaps: Mapping[bytes, tuple[GapRecord, ...]] | None = None,
+    ) -> None:
+        """Write streams, in order, and the gaps of those named, in one transaction."""
+        with faults(self.path), transaction(self.connection):
+            for stream in streams:
+                self._stream(stream)
+            for stream_id, records in (gaps or {}).items():
+                self._gaps(stream_id, records)
+
+    def streams(self) -> list[StreamRecord]:
+        """Every stream, oldest first."""
+        with faults(self.path):
+            rows = self.connection.execute(
+                "SELECT stream_id, sender, state, next_sequence, last_digest, first_seen_at_ms, "
+                "last_file_at_ms, last_sealed_at_ms FROM streams ORDER BY first_seen_at_ms"
+            ).fetchall()
+        return [StreamRecord(*row) for row in rows]
+
+    def gaps(self, stream_id: bytes) -> tuple[GapRecord, ...]:
+        """What is missing of a stream, ascending."""
+        with faults(self.path):
+            rows: list[Any] = self.connection.execute(
+                "SELECT stream_id, first_sequence, last_sequence, opened_at_ms, given_up "
+                "FROM gaps WHERE stream_id = ? ORDER BY first_sequence",
+                (stream_id,),
+            ).fetchall()
+        return tuple(GapRecord(*row[:4], given_up=bool(row[4])) for row in rows)
+
+    def progress(self, stream_id: bytes) -> dict[str, int]:
+        """The highest channel sequence known of each channel."""
+        with faults(self.path):
+            return dict(
+                self.connection.execute(
+                    "SELECT channel, highest_sequence FROM channel_progress WHERE stream_id = ?",
+                    (stream_id,),
+                ).fetchall()
+            )
+
+    def link(self, stream_id: bytes, sequence: int) -> Link | None:
+        """A received file's place in the chain; None if it was not received, or long ago."""
+        with faults(self.path):
+            row = self.connection.execute(
+                "SELECT digest, previous_digest FROM files WHERE stream_id = ? AND sequence = ?",
+                (stream_id, sequence),
+            ).fetchone()
+        return Link(*row) if row else None
+
+    @property
+    def quarantine_number(self) -> int:
+        """All that was ever refused and entered or counted."""
+        return self._quarantine.number
+
+    def used_bytes(self) -> int:
+        """The database's size without its free pages."""
+        with faults(self.path):
+            used: int = self.connection.execute(
+                "SELECT (page_count - freelist_count) * page_size "
+                "FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+            ).fetchone()[0]
+        return used
+
+    def checkpoint(self) -> None:
+        """Copy the WAL back while there is nothing else to do. Never waits for readers."""
+        with faults(self.path):
+            self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def _file(self, batch: Batch, file: TakenFile, repeated: set[bytes]) -> None:
+        stream_id = batch.stream.stream_id
+        self.connection.execute(
+            "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                stream_id,
+                file.sequence,
+                file.link.digest,
+                file.link.previous_digest,
+                batch.received_at_ms,
+                file.entries,
+            ),
+        )
+        for message in file.messages:
+            if not self._message(batch, file, message):
+                repeated.add(message.message_id)
+        self.connection.executemany(
+            "INSERT INTO tombstones VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            [
+                (
+                    tombstone.message_id,
+                    stream_id,
+                    tombstone.channel,
+                    tombstone.channel_sequence,
+                    tombstone.withdrawn_at_ms,
+                    tombstone.reason,
+                )
+                for tombstone in file.tombstones
+            ],
+        )
+        for thing in file.refused:
+            self._quarantine.add(thing, batch.received_at_ms)
+
+    def _message(self, batch: Batch, file: TakenFile, message: NewMessage) -> bool:
+        cursor = self.connection.execute(
+            _MESSAGE,
+            (
+                message.message_id,
+                batch.stream.stream_id,
+                file.sequence,
+                message.channel,
+                message.channel_sequence,
+                message.accepted_at_ms,
+                batch.received_at_ms,
+                message.content_type,
+                message.message_type,
+                message.control_id,
+                file.late,
+                len(message.payload),
+                self._cipher.seal(message.message_id, message.payload),
+            ),
+        )
+        return cursor.rowcount == 1
+
+    def _stream(self, stream: StreamRecord) -> None:
+        self.connection.execute(
+            _STREAM,
+            (
+                stream.stream_id,
+                stream.sender,
+                stream.state,
+                stream.next_sequence,
+                stream.last_digest,
+                stream.first_seen_at_ms,
+                stream.last_file_at_ms,
+                stream.last_sealed_at_ms,
+            ),
+        )
+
+    def _progress(self, stream_id: bytes, progress: Mapping[str, int]) -> None:
+        self.connection.executemany(
+            "INSERT INTO channel_progress VALUES (?, ?, ?) ON CONFLICT (stream_id, channel) "
+            "DO UPDATE SET highest_sequence = excluded.highest_sequence "
+            "WHERE highest_sequence < excluded.highest_sequence",
+            [(stream_id, channel, highest) for channel, highest in progress.items()],
+        )
+
+    def _gaps(self, stream_id: bytes, gaps: tuple[GapRecord, ...]) -> None:
+        self.connection.execute("DELETE FROM gaps WHERE stream_id = ?", (stream_id,))
+        self.connection.executemany(
+            "INSERT INTO gaps VALUES (?, ?, ?, ?, ?)",
+            [
+                (
+                    stream_id,
+                    gap.first_sequence,
+                    gap.last_sequence,
+                    gap.opened_at_ms,
+                    gap.given_up,
+                )
+                for gap in gaps
+            ],
+        )
