@@ -1,0 +1,143 @@
+"""The security administrator's file of the inner agent, policy.toml: whom and what to accept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field, Strict, model_validator
+
+from ferry_format import keys, limits
+from ferry_format.keys import KeyKind, TrustedSender
+from ferry_runtime.configuration import Document, Section
+from ferry_runtime.policy import load_signed
+from ferry_runtime.problem_words import Mistake
+from ferry_runtime.setting_types import Moment, Name, Seconds, SignToken, Switch
+from validators.policy import ContentPolicy
+
+MessageBytes = Annotated[int, Strict(), Field(ge=1, le=limits.MESSAGE_BYTES_MAX)]
+_MS_PER_S: Final = 1000
+
+
+class SenderSection(Section):
+    """A key whose ferry files are accepted, and what it may do. A sender may have two in turn."""
+
+    name: Name = Field(description="Name of the sender (the outer agent, or one of its keys).")
+    key: SignToken = Field(
+        description="Its public key, ferry-sign-1:… (ferry-keys show, or trust)."
+    )
+    suites: tuple[Literal[1], ...] = Field(
+        default=(1,),
+        min_length=1,
+        description="Cryptographic suites allowed for this key: 1 = Ed25519 and hybrid "
+        "ML-KEM-768/X25519.",
+    )
+    channels: tuple[Name, ...] = Field(
+        min_length=1, description="Channels on which this key may send."
+    )
+    not_before: Moment | None = Field(
+        default=None, description="Date and time before which the key is refused."
+    )
+    not_after: Moment | None = Field(
+        default=None, description="Date and time after which the key is refused."
+    )
+    revoked: Switch = Field(
+        default=False,
+        description="Whether the key is refused for good (ferry-keys revoke). Leave the table in "
+        "place: it tells a revoked key from a strange one.",
+    )
+
+    @model_validator(mode="after")
+    def _period_is_one(self) -> Self:
+        if (
+            self.not_before is not None
+            and self.not_after is not None
+            and self.not_before >= self.not_after
+        ):
+            raise Mistake("has not_before at or after not_after", "Correct one of the two.")
+        return self
+
+    def trusted(self) -> TrustedSender:
+        """The sender as the format's trust store takes it."""
+        before, after = self.not_before, self.not_after
+        return TrustedSender(
+            self.name,
+            keys.parse_token(self.key, KeyKind.SIGN, f"senders.{self.name}.key"),
+            frozenset(self.suites),
+            frozenset(self.channels),
+            None if before is None else round(before.timestamp() * _MS_PER_S),
+            None if after is None else round(after.timestamp() * _MS_PER_S),
+            self.revoked,
+        )
+
+
+class InnerChannel(Section):
+    """One channel as the inner accepts and delivers it."""
+
+    name: Name = Field(description="Name of the channel, the same in the outer's policy.")
+    sink: Name = Field(description="Name of the sink that gets its messages.")
+    message_bytes_max: MessageBytes = Field(
+        default=1024 * 1024, description="Largest message, in bytes."
+    )
+    attempts_max: Annotated[int, Strict(), Field(ge=0, le=1_000_000)] = Field(
+        default=10,
+        description="Refusals of the internal system after which a message becomes a dead letter; "
+        "0 tries for ever. A system that is down or busy is not counted.",
+    )
+    retry_first_s: Seconds = Field(
+        default=1.0, description="Seconds before the first retry; each next one waits twice as long"
+    )
+    retry_most_s: Seconds = Field(default=60.0, description="Longest wait between two tries.")
+    content: ContentPolicy = Field(
+        description="What is accepted: exactly one of the families hl7v2 and json."
+    )
+
+    @model_validator(mode="after")
+    def _waits_grow(self) -> Self:
+        if self.retry_first_s > self.retry_most_s:
+            raise Mistake(
+                "has retry_first_s above retry_most_s", "Raise retry_most_s or lower the other."
+            )
+        return self
+
+
+class InnerPolicy(Document):
+    """policy.toml of the inner, written and signed by the security administrator."""
+
+    version: Literal[1] = Field(description="Version of this file's format.")
+    side: Literal["inner"] = Field(description="Which agent's policy this is.")
+    lane: Name = Field(description="Name of the lane, the same in the outer's policy.")
+    on_gap: Literal["hold", "continue"] = Field(
+        default="hold",
+        description="When a ferry file is missing: hold delivers nothing that comes after it until "
+        "it came or an operator decided; continue reports the gap and goes on.",
+    )
+    gap_wait_s: Seconds = Field(
+        default=30.0,
+        description="Seconds to wait for a missing ferry file before the gap is reported and, with "
+        'on_gap = "continue", passed.',
+    )
+    senders: tuple[SenderSection, ...] = Field(
+        min_length=1, description="Whose ferry files are accepted; one [[senders]] table a key."
+    )
+    channels: tuple[InnerChannel, ...] = Field(
+        min_length=1,
+        max_length=limits.CHANNELS_MAX,
+        description="What is accepted and where it goes; one [[channels]] table each.",
+    )
+
+    def schema_files(self) -> Iterator[tuple[str, str]]:
+        """The (file name, SHA-256) of every JSON Schema that the channels name."""
+        for channel in self.channels:
+            if channel.content.json_ is not None:
+                yield channel.content.json_.schema_file, channel.content.json_.schema_sha256
+
+    def trusted_senders(self) -> tuple[TrustedSender, ...]:
+        """The senders for the format's trust store, revoked ones included."""
+        return tuple(sender.trusted() for sender in self.senders)
+
+
+def load_policy(path: Path, security_admin_public: Path) -> InnerPolicy:
+    """The signed policy at `path`. Raises Refused or ConfigurationError."""
+    return load_signed(InnerPolicy, path, security_admin_public)

@@ -1,0 +1,126 @@
+"""The security administrator's file of the outer agent, policy.toml: who may send what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, Strict, model_validator
+
+from ferry_format import keys, limits
+from ferry_format.keys import KeyKind, PublicKey
+from ferry_runtime.configuration import Document, Section
+from ferry_runtime.policy import load_signed
+from ferry_runtime.problem_words import Mistake
+from ferry_runtime.setting_types import Name, ReceiveToken, Sha256Hex, Text
+from validators.policy import ContentPolicy
+
+MessageBytes = Annotated[int, Strict(), Field(ge=1, le=limits.MESSAGE_BYTES_MAX)]
+
+
+class ReceiverSection(Section):
+    """For whom ferry files are sealed."""
+
+    key: ReceiveToken = Field(
+        description="The inner's public key, ferry-receive-1:… (ferry-keys show, or trust)."
+    )
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The key itself."""
+        return keys.parse_token(self.key, KeyKind.RECEIVE, "receiver.key")
+
+
+class SenderSection(Section):
+    """A system that may send, and how it is known. At least one of the three ways."""
+
+    name: Name = Field(description="Name of the sending system.")
+    api_keys_sha256: tuple[Sha256Hex, ...] = Field(
+        default=(),
+        description="SHA-256 of each of its HTTP API keys, 64 hex digits (ferry-keys api-key). "
+        "Two during a change of keys.",
+    )
+    tls_names: tuple[Text, ...] = Field(
+        default=(),
+        description="DNS names in its client certificates (subjectAltName), at sources with "
+        "tls_client_ca.",
+    )
+    listeners: tuple[Name, ...] = Field(
+        default=(),
+        description="Names of sources of which every peer is this sender: for systems that can "
+        "show neither key nor certificate.",
+    )
+
+    @model_validator(mode="after")
+    def _is_known_somehow(self) -> Self:
+        if not (self.api_keys_sha256 or self.tls_names or self.listeners):
+            raise Mistake(
+                "cannot be identified by anything",
+                "Give it api_keys_sha256, tls_names or listeners.",
+            )
+        return self
+
+
+class OuterChannel(Section):
+    """One channel as the outer admits messages to it."""
+
+    name: Name = Field(description="Name of the channel, the same in the inner's policy.")
+    senders: tuple[Name, ...] = Field(
+        min_length=1, description="Names of the senders that may use it."
+    )
+    message_bytes_max: MessageBytes = Field(
+        default=1024 * 1024, description="Largest message, in bytes."
+    )
+    rate_per_s: Annotated[float, Strict(), Field(gt=0, le=1_000_000)] | None = Field(
+        default=None,
+        description="Messages a second that one sender may send in the long run. "
+        "Left out: no limit.",
+    )
+    burst: Annotated[int, Strict(), Field(ge=1, le=1_000_000)] | None = Field(
+        default=None,
+        description="Messages that one sender may send at once under rate_per_s. Left out: what "
+        "rate_per_s gives in a second, and at least 1.",
+    )
+    same_id_other_bytes: Literal["new", "refuse"] = Field(
+        default="new",
+        description="What becomes of a message that has the id of an earlier one of the same "
+        "sender (MSH-10, Idempotency-Key, file name) but other bytes.",
+    )
+    content: ContentPolicy = Field(
+        description="What may cross: exactly one of the families hl7v2 and json."
+    )
+
+    @model_validator(mode="after")
+    def _burst_needs_a_rate(self) -> Self:
+        if self.burst is not None and self.rate_per_s is None:
+            raise Mistake("has a burst without rate_per_s", "Add rate_per_s, or remove burst.")
+        return self
+
+
+class OuterPolicy(Document):
+    """policy.toml of the outer, written and signed by the security administrator."""
+
+    version: Literal[1] = Field(description="Version of this file's format.")
+    side: Literal["outer"] = Field(description="Which agent's policy this is.")
+    lane: Name = Field(description="Name of the lane, the same in the inner's policy.")
+    receiver: ReceiverSection = Field(description="For whom ferry files are sealed.")
+    senders: tuple[SenderSection, ...] = Field(
+        min_length=1, description="Who may send; one [[senders]] table each."
+    )
+    channels: tuple[OuterChannel, ...] = Field(
+        min_length=1,
+        max_length=limits.CHANNELS_MAX,
+        description="What may be sent; one [[channels]] table each.",
+    )
+
+    def schema_files(self) -> Iterator[tuple[str, str]]:
+        """The (file name, SHA-256) of every JSON Schema that the channels name."""
+        for channel in self.channels:
+            if channel.content.json_ is not None:
+                yield channel.content.json_.schema_file, channel.content.json_.schema_sha256
+
+
+def load_policy(path: Path, security_admin_public: Path) -> OuterPolicy:
+    """The signed policy at `path`. Raises Refused or ConfigurationError."""
+    return load_signed(OuterPolicy, path, security_admin_public)
