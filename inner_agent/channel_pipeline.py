@@ -104,6 +104,7 @@ class ChannelPipeline:
         self._woken = asyncio.Event()
         self._interrupted = asyncio.Event()
         self._stopping = False
+        self.journal_failing = False
         self._discarded: set[int] = set()
         self._seconds = metrics.delivery_seconds.labels(route.channel)
         self._delivered = metrics.deliveries.labels(route.channel, "delivered", "")
@@ -153,18 +154,27 @@ class ChannelPipeline:
             try:
                 moved = await self._round()
             except (sqlite3.Error, StorageFault) as error:
-                # Busy or failing: the journal stays where it is, and so do we.
-                logs.event(
-                    _log,
-                    "journal_unreadable",
-                    level=logging.ERROR,
-                    channel=self.channel,
-                    error=error,
-                )
+                # Busy, failing, or another journal key: the journal stays where it is, so do we.
+                self._tell_unreadable(error)
                 await asyncio.sleep(JOURNAL_RETRY_S)
                 continue
+            self._tell_unreadable(None)
             if not moved:
                 await self._woken.wait()
+
+    def _tell_unreadable(self, error: Exception | None) -> None:
+        """Log the change, not each second of it."""
+        if error is not None and not self.journal_failing:
+            logs.event(
+                _log,
+                "journal_unreadable",
+                level=logging.ERROR,
+                channel=self.channel,
+                error=error,
+            )
+        elif error is None and self.journal_failing:
+            logs.event(_log, "journal_readable_again", level=logging.WARNING, channel=self.channel)
+        self.journal_failing = error is not None
 
     async def _round(self) -> bool:
         position = self._queue.next_requeued()

@@ -13,6 +13,7 @@ for that to hold, one connection, and so one thread at a time, does all of the r
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 VERSION: Final = 1
 BUSY_TIMEOUT_MS: Final = 5_000
+DELIVERY_MODE: Final = 0o660
+"""The operators' commands write it through the group."""
 
 SCHEMA: Final = """
 CREATE TABLE deliveries (
@@ -46,9 +49,6 @@ CREATE INDEX deliveries_not_delivered ON deliveries (state, channel, position)
   WHERE state IN ('delivering','dead','requeued','discarded');
 CREATE TABLE cursors (channel TEXT PRIMARY KEY, position INTEGER NOT NULL);
 """
-
-# The literal IN list lets SQLite take the partial index.
-NOT_DELIVERED: Final = "state IN ('delivering','dead','requeued','discarded')"
 
 _RECORD: Final = """
 INSERT INTO deliveries (position, message_id, channel, state, attempts, refusals, reason,
@@ -82,7 +82,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What operators ordered: all that is requeued, by channel; which of the asked are discarded."""
+    """What operators ordered.
+
+    `requeued`: all that is, by channel. `discarded`: which of the positions asked for.
+    """
 
     requeued: dict[str, list[Requeued]]
     discarded: frozenset[int]
@@ -95,6 +98,10 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection:
     of another version.
     """
     try:
+        if create:
+            with contextlib.suppress(FileExistsError):
+                # SQLite gives the WAL and its index the database's mode.
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, DELIVERY_MODE))
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
             uri=True,
@@ -107,7 +114,7 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection:
         except BaseException:
             connection.close()
             raise
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise StorageFault(STORAGE_FAILED, f"{path.name}: {error}") from error
     return connection
 
@@ -139,7 +146,10 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 class DeliveryStore:
-    """The replayer's own connection; not to be used by two threads at once."""
+    """The replayer's own connection; not to be used by two threads at once.
+
+    Queries repeat the partial index's condition literally: otherwise SQLite does not take it.
+    """
 
     def __init__(self, path: Path) -> None:
         self._connection = connect(path, create=True)
@@ -168,7 +178,8 @@ class DeliveryStore:
         # A requeued message whose retries were under way when the last run ended.
         rows = self._connection.execute(
             "SELECT position, attempts, refusals, first_attempt_at_ms FROM deliveries "
-            f"WHERE {NOT_DELIVERED} AND state IN ('requeued', 'delivering') AND channel = ? "  # noqa: S608
+            "WHERE state IN ('delivering','dead','requeued','discarded') "
+            "AND state IN ('requeued', 'delivering') AND channel = ? "
             "AND position <= ? ORDER BY position",
             (channel, queue.cursor),
         )
@@ -207,7 +218,8 @@ class DeliveryStore:
             return None
         rows = self._connection.execute(
             "SELECT channel, position, attempts, refusals, first_attempt_at_ms FROM deliveries "
-            f"WHERE {NOT_DELIVERED} AND state = 'requeued' ORDER BY position"  # noqa: S608
+            "WHERE state IN ('delivering','dead','requeued','discarded') "
+            "AND state = 'requeued' ORDER BY position"
         )
         requeued: dict[str, list[Requeued]] = {}
         for channel, position, *progress in rows:
@@ -226,7 +238,8 @@ class DeliveryStore:
         """Return how many dead letters each channel has."""
         rows = self._connection.execute(
             "SELECT channel, count(*) FROM deliveries "
-            f"WHERE {NOT_DELIVERED} AND state = 'dead' GROUP BY channel"  # noqa: S608
+            "WHERE state IN ('delivering','dead','requeued','discarded') "
+            "AND state = 'dead' GROUP BY channel"
         )
         return dict(rows.fetchall())
 

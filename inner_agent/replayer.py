@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 LOOK_S: Final = 1.0
 PROBE_S: Final = 15.0
 STOP_S: Final = 10.0
+COUNT_PAUSE_TIMES: Final = 100
 FORGET_EVERY_S: Final = 60.0
 FORGET_ROWS_MAX: Final = 2_000
 """Rows deleted in one transaction: some milliseconds, so that outcomes do not wait behind it."""
@@ -105,6 +106,7 @@ class Replayer:
         self._tasks: list[asyncio.Task[None]] = []
         self._pipeline_tasks: list[asyncio.Task[None]] = []
         self._forgot_at_s = float("-inf")
+        self._count_again_at_s = float("-inf")
 
     async def start(self) -> None:
         """Begin delivering. Raises StorageFault if journal.db is not the one delivery.db knows."""
@@ -139,6 +141,9 @@ class Replayer:
             return False, "the replayer is not running"
         if self._writer.failing:
             return False, "delivery.db cannot be written"
+        for channel, pipeline in self._pipelines.items():
+            if pipeline.journal_failing:
+                return False, f"the journal cannot be read (channel {channel})"
         return True, "delivering"
 
     async def stop(self, deadline_s: float = STOP_S) -> None:
@@ -187,7 +192,7 @@ class Replayer:
             try:
                 await self._look_at_store()
                 self._count_waiting()
-            except sqlite3.Error as error:
+            except (sqlite3.Error, StorageFault) as error:
                 logs.event(_log, "look_failed", level=logging.WARNING, error=error)
 
     async def _look_at_store(self) -> None:
@@ -218,9 +223,15 @@ class Replayer:
             pipeline.order(orders.requeued.get(channel, []), orders.discarded)
 
     def _count_waiting(self) -> None:
+        """Count what waits, in at most about a hundredth of the time: a long queue takes long."""
+        began_s = time.monotonic()
+        if began_s < self._count_again_at_s:
+            return
         for channel, pipeline in self._pipelines.items():
             waiting = self._journal.waiting_count(channel, pipeline.cursor)
             self._metrics.waiting.labels(channel).set(waiting + pipeline.requeued)
+        took_s = time.monotonic() - began_s
+        self._count_again_at_s = began_s + COUNT_PAUSE_TIMES * took_s
 
     async def _watch(self, sink: Sink) -> None:
         """Probe the sink now and then, so that an idle channel's dead sink is known in time."""

@@ -86,7 +86,7 @@ async def test_a_request_carries_id_channel_sequence_and_nothing_of_the_sender()
     ],
 )
 async def test_each_answer_has_its_reason_and_the_next_message_passes(
-    does: int | Answer | HttpBehaviour, reason: reasons.Reason, permanent: bool
+    does: int | Answer | HttpBehaviour, reason: reasons.Reason, *, permanent: bool
 ) -> None:
     receiver = HttpReceiver([does])
     async with sink_to(receiver) as sink:
@@ -176,7 +176,7 @@ def test_an_unusable_ca_file_is_named(tmp_path: Path, content: bytes | None) -> 
         ("http:///x", False),
     ],
 )
-def test_contradicting_settings_are_refused(url: str, tls: bool, tmp_path: Path) -> None:
+def test_contradicting_settings_are_refused(url: str, tmp_path: Path, *, tls: bool) -> None:
     settings = HttpSettings("his", url, tls=TlsSettings(tmp_path / "ca.pem") if tls else None)
     with pytest.raises(ValueError, match="his"):
         HttpSink(settings)

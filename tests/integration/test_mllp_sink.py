@@ -48,7 +48,7 @@ def some(position: int, control_id: str | None = None) -> StandInMessage:
     ],
 )
 async def test_each_answer_has_its_reason_and_the_next_message_passes(
-    behaviour: Hl7Behaviour, reason: reasons.Reason, permanent: bool, detail: str
+    behaviour: Hl7Behaviour, reason: reasons.Reason, detail: str, *, permanent: bool
 ) -> None:
     receiver = Hl7Receiver([behaviour])
     async with sink_to(receiver) as sink:
