@@ -1,33 +1,32 @@
 """Adapters that replay messages to internal systems; base.py has the contract they keep.
 
-A new sink is one module beside these with a settings dataclass, and one line in SINKS.
+A new sink is one module beside these, with its settings and its configuration section, and one
+line in KINDS.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from inner_agent.sinks.folder import FolderSettings, FolderSink
-from inner_agent.sinks.http import HttpSettings, HttpSink
-from inner_agent.sinks.mllp import MllpSettings, MllpSink
+from inner_agent.sinks import folder, http, mllp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from inner_agent.config import SinkSection
     from inner_agent.sinks.base import Sink
 
-SinkSettings = HttpSettings | MllpSettings | FolderSettings
-
-SINKS: Final[dict[type[SinkSettings], Callable[..., Sink]]] = {
-    HttpSettings: HttpSink,
-    MllpSettings: MllpSink,
-    FolderSettings: FolderSink,
+KINDS: Final[dict[str, tuple[Callable[[Any], Any], Callable[[Any], Sink]]]] = {
+    "http": (http.settings_of, http.HttpSink),
+    "mllp": (mllp.settings_of, mllp.MllpSink),
+    "folder": (folder.settings_of, folder.FolderSink),
 }
 
 
-def build(settings: SinkSettings) -> Sink:
-    """Return the sink; connects to nothing yet.
+def build(section: SinkSection) -> Sink:
+    """Return the sink that a [[sinks]] table describes; nothing is connected yet.
 
-    Raises Refused for an unusable TLS file, ValueError for settings that contradict each other.
+    Raises Refused for a TLS or secret file that cannot be used.
     """
-    return SINKS[type(settings)](settings)
+    settings_of, sink = KINDS[section.kind]
+    return sink(settings_of(section))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ferry_format.reasons import Reason
+    from inner_agent import config
     from inner_agent.journal import JournaledMessage
     from inner_agent.sinks.base import SinkResult
 
@@ -42,6 +43,11 @@ class FolderSettings:
     path: Path
     suffix: str = ".hl7"
     timeout_s: float = 30.0
+
+
+def settings_of(section: config.FolderSink) -> FolderSettings:
+    """Return a configuration section's settings."""
+    return FolderSettings(section.name, section.path, section.suffix)
 
 
 class FolderSink:

@@ -29,6 +29,9 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 
 from ferry_format import reasons
+from ferry_format.reasons import Refused
+from ferry_runtime.secrets import read_secret
+from inner_agent.sinks import tls
 from inner_agent.sinks.base import Delivered, Failed
 from inner_agent.sinks.tls import TlsSettings, client_context
 
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ferry_format.reasons import Reason
+    from inner_agent import config
     from inner_agent.journal import JournaledMessage
     from inner_agent.sinks.base import SinkResult
 
@@ -62,6 +66,24 @@ class HttpSettings:
     authorization: str | None = field(default=None, repr=False)
     connect_timeout_s: float = 5.0
     timeout_s: float = 30.0
+
+
+def settings_of(section: config.HttpSink) -> HttpSettings:
+    """Return a configuration section's settings. Raises Refused if its secret cannot be used."""
+    authorization = None
+    if section.authorization_file is not None:
+        secret = read_secret(section.authorization_file).strip()
+        authorization = secret.decode("ascii", "replace")
+        if not authorization or not authorization.isascii() or not authorization.isprintable():
+            raise Refused(reasons.BAD_KEY_FILE, section.authorization_file.name)
+    return HttpSettings(
+        name=section.name,
+        url=section.url,
+        tls=tls.settings_of(section),
+        headers=section.headers,
+        authorization=authorization,
+        timeout_s=section.timeout_s,
+    )
 
 
 class HttpSink:
@@ -163,19 +185,19 @@ def _body(payload: bytes) -> bytes | io.BytesIO:
 def judge(status: int, retry_after: str | None, now_s: float) -> SinkResult:
     """Return what an answer's status means; `now_s` is for a Retry-After that is a date."""
     detail = f"http {status}"
-    if 200 <= status < 300:  # noqa: PLR2004  (the classes of RFC 9110)
-        return Delivered()
     if status in NOT_NOW:
-        return Failed(
-            reasons.SINK_BUSY, detail=detail, retry_after_s=_retry_after_s(retry_after, now_s)
-        )
-    if 400 <= status < 500:  # noqa: PLR2004
-        return Failed(reasons.SINK_REFUSED, permanent=True, detail=detail)
-    if 500 <= status < 600:  # noqa: PLR2004
-        return Failed(
-            reasons.SINK_FAILED, detail=detail, retry_after_s=_retry_after_s(retry_after, now_s)
-        )
-    return Failed(reasons.SINK_BAD_ANSWER, detail=detail)
+        seconds = _retry_after_s(retry_after, now_s)
+        return Failed(reasons.SINK_BUSY, detail=detail, retry_after_s=seconds)
+    match status // 100:
+        case 2:
+            return Delivered()
+        case 4:
+            return Failed(reasons.SINK_REFUSED, permanent=True, detail=detail)
+        case 5:
+            seconds = _retry_after_s(retry_after, now_s)
+            return Failed(reasons.SINK_FAILED, detail=detail, retry_after_s=seconds)
+        case _:
+            return Failed(reasons.SINK_BAD_ANSWER, detail=detail)
 
 
 def _retry_after_s(value: str | None, now_s: float) -> float | None:

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ferry_format import reasons
+from inner_agent.sinks import tls
 from inner_agent.sinks.base import Delivered, Failed
 from inner_agent.sinks.tls import TlsSettings, client_context
 from validators.hl7v2.acknowledgement import parse_ack
@@ -32,6 +33,7 @@ from validators.hl7v2.header import read_header
 
 if TYPE_CHECKING:
     from ferry_format.reasons import Reason
+    from inner_agent import config
     from inner_agent.journal import JournaledMessage
     from inner_agent.sinks.base import SinkResult
 
@@ -56,6 +58,17 @@ class MllpSettings:
     tls: TlsSettings | None = None
     connect_timeout_s: float = 5.0
     timeout_s: float = 30.0
+
+
+def settings_of(section: config.MllpSink) -> MllpSettings:
+    """Return a configuration section's settings."""
+    return MllpSettings(
+        name=section.name,
+        host=section.host,
+        port=section.port,
+        tls=tls.settings_of(section),
+        timeout_s=section.timeout_s,
+    )
 
 
 class Unanswered(Exception):
@@ -145,7 +158,7 @@ class MllpConnection(asyncio.Protocol):
 
         Raises Unanswered, after which the connection is closed; closes it when cancelled, too.
         """
-        assert self._transport is not None  # noqa: S101  (only a usable connection is asked)
+        assert self._transport is not None  # noqa: S101  (only a usable one is asked)
         self._answer = asyncio.get_running_loop().create_future()
         try:
             self._transport.writelines((START, payload, END))

@@ -11,6 +11,8 @@ from ferry_format.reasons import BAD_KEY_FILE, Refused
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from inner_agent.config import HttpSink, MllpSink
+
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
@@ -22,6 +24,13 @@ class TlsSettings:
     ca: Path
     certificate: Path | None = None
     key: Path | None = None
+
+
+def settings_of(section: HttpSink | MllpSink) -> TlsSettings | None:
+    """Return a configuration section's TLS settings, None for plain text."""
+    if section.tls_ca is None:
+        return None
+    return TlsSettings(section.tls_ca, section.tls_certificate, section.tls_key)
 
 
 def client_context(settings: TlsSettings) -> ssl.SSLContext:

@@ -12,8 +12,9 @@ import trustme
 
 from ferry_format import reasons
 from ferry_format.reasons import Refused
+from inner_agent import config
 from inner_agent.sinks.base import Delivered, Failed
-from inner_agent.sinks.http import HttpSettings, HttpSink
+from inner_agent.sinks.http import HttpSettings, HttpSink, settings_of
 from inner_agent.sinks.tls import TlsSettings, client_context
 from tests.simulator.http_receiver import Answer, HttpBehaviour, HttpReceiver
 from tests.simulator.journal import message
@@ -184,3 +185,21 @@ def test_contradicting_settings_are_refused(url: str, tmp_path: Path, *, tls: bo
 
 def test_the_secret_is_not_in_the_settings_text() -> None:
     assert "secret" not in repr(HttpSettings("his", "http://his", authorization="secret"))
+
+
+@pytest.mark.parametrize("secret", [b"", b"two\nlines", "密".encode()])
+def test_a_secret_that_is_no_header_value_is_refused(tmp_path: Path, secret: bytes) -> None:
+    file = tmp_path / "authorization"
+    file.write_bytes(secret)
+    file.chmod(0o600)
+    section = config.HttpSink(kind="http", name="his", url="http://his/", authorization_file=file)
+    with pytest.raises(Refused, match="authorization"):
+        settings_of(section)
+
+
+def test_the_secret_comes_from_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "authorization"
+    file.write_bytes(b"Bearer secret\n")
+    file.chmod(0o600)
+    section = config.HttpSink(kind="http", name="his", url="http://his/", authorization_file=file)
+    assert settings_of(section).authorization == "Bearer secret"

@@ -16,7 +16,8 @@ import pytest
 import trustme
 
 from ferry_format import reasons
-from inner_agent.sinks import FolderSettings, HttpSettings, MllpSettings, build
+from inner_agent import config
+from inner_agent.sinks import build
 from inner_agent.sinks.base import Delivered, Failed
 from inner_agent.sinks.tls import TlsSettings
 from tests.simulator.hl7_receiver import Hl7Behaviour, Hl7Receiver
@@ -109,26 +110,35 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     )
 
 
+def tls_keys(certificates: Certificates | None) -> dict[str, Any]:
+    """The TLS keys of a [[sinks]] table."""
+    if certificates is None:
+        return {}
+    tls = certificates.tls
+    return {"tls_ca": tls.ca, "tls_certificate": tls.certificate, "tls_key": tls.key}
+
+
 @asynccontextmanager
 async def mllp_bench(tls: Certificates | None) -> AsyncIterator[ReceiverBench]:
     async with Hl7Receiver(tls=None if tls is None else tls.server) as receiver:
-        settings = MllpSettings(
+        section = config.MllpSink(
+            kind="mllp",
             name="sink",
             host="127.0.0.1",
             port=receiver.port,
-            tls=None if tls is None else tls.tls,
             timeout_s=0.3,
+            **tls_keys(tls),
         )
-        yield ReceiverBench(build(settings), receiver)
+        yield ReceiverBench(build(section), receiver)
 
 
 @asynccontextmanager
 async def http_bench(tls: Certificates | None) -> AsyncIterator[ReceiverBench]:
     async with HttpReceiver(tls=None if tls is None else tls.server) as receiver:
-        settings = HttpSettings(
-            name="sink", url=receiver.url, tls=None if tls is None else tls.tls, timeout_s=0.3
+        section = config.HttpSink(
+            kind="http", name="sink", url=receiver.url, timeout_s=0.3, **tls_keys(tls)
         )
-        yield ReceiverBench(build(settings), receiver)
+        yield ReceiverBench(build(section), receiver)
 
 
 # Those that answer: a folder neither refuses nor, on loopback, hangs.
@@ -142,7 +152,8 @@ async def bench(
     tls = certificates if request.param in {"mllps", "https"} else None
     if request.param == "folder":
         (tmp_path / "out").mkdir()
-        folder = FolderBench(build(FolderSettings("sink", tmp_path / "out")), tmp_path / "out")
+        section = config.FolderSink(kind="folder", name="sink", path=tmp_path / "out")
+        folder = FolderBench(build(section), tmp_path / "out")
         yield folder
         await folder.sink.close()
         return
