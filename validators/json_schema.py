@@ -70,13 +70,18 @@ class JsonValidator:
     def _accept(self, payload: bytes) -> Accepted:
         if not payload:
             raise Refused(MESSAGE_EMPTY)
-        if len(payload) > self._policy.message_bytes_max:
-            raise Refused(LIMIT_EXCEEDED, f"more than {self._policy.message_bytes_max} bytes")
+        self._check_size(payload)
         value = json_text.parse(payload, self._policy.depth_max, self._names)
         if not self._schema.is_valid(value):
             raise Refused(SCHEMA_MISMATCH, self._place_of_mismatch(value))
         accepted = payload if self._policy.fidelity == "verbatim" else json_text.write(value)
+        # What grew here would be refused by the same policy at the other end.
+        self._check_size(accepted)
         return Accepted(accepted, self._message_type(value), self._control_id_of(value))
+
+    def _check_size(self, payload: bytes) -> None:
+        if len(payload) > self._policy.message_bytes_max:
+            raise Refused(LIMIT_EXCEEDED, f"more than {self._policy.message_bytes_max} bytes")
 
     def _place_of_mismatch(self, value: Json) -> str:
         error = next(self._schema.iter_errors(value))

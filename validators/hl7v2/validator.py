@@ -80,8 +80,7 @@ class HL7v2Validator:
     def _accept(self, payload: bytes) -> Accepted:
         if not payload:
             raise Refused(MESSAGE_EMPTY)
-        if len(payload) > self._policy.message_bytes_max:
-            raise Refused(LIMIT_EXCEEDED, f"more than {self._policy.message_bytes_max} bytes")
+        self._check_size(payload)
         separators, charset, text = self._read(payload)
         converting = self._charset_out is not None and self._charset_out.codec != charset.codec
         escapes = self._escape_rules(separators, charset, converting=converting)
@@ -91,7 +90,13 @@ class HL7v2Validator:
         accepted = payload
         if self._policy.fidelity == "rebuilt":
             accepted = self._written(message, charset, converting=converting)
+            # What grew here would be refused by the same policy at the other end.
+            self._check_size(accepted)
         return Accepted(accepted, message_type, control_id)
+
+    def _check_size(self, payload: bytes) -> None:
+        if len(payload) > self._policy.message_bytes_max:
+            raise Refused(LIMIT_EXCEEDED, f"more than {self._policy.message_bytes_max} bytes")
 
     def _read(self, payload: bytes) -> tuple[Separators, Charset, str]:
         data = payload.removeprefix(BYTE_ORDER_MARK)

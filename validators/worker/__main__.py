@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _STANDARD_INPUT: Final = 0
 _STANDARD_OUTPUT: Final = 1
-_READ_BYTES: Final = 1024 * 1024
+_READ_BYTES: Final = 64 * 1024  # what a pipe holds
 _WARM_UP: Final = (
     "MSH|^~\\&|A|B|C|D|20260101||ADT^A01|1|P|2.5\rPID|1||1^^^H||\u4e00^\\F\\\r".encode(),
     b'{"a": [1, 2.50, "\\u4e00", null, true]}',
@@ -59,24 +59,23 @@ def _warm_up(validators: dict[str, Validator]) -> None:
 
 
 def _read_frame() -> bytes:
-    length = wire.LENGTH.unpack(_read(wire.LENGTH.size))[0]
+    """Return the next frame's body. The parent sends one and waits, so no read takes two."""
+    size = wire.LENGTH.size
+    received = os.read(_STANDARD_INPUT, _READ_BYTES)
+    if len(received) < size:
+        os._exit(0)
+    length = wire.LENGTH.unpack_from(received)[0]
     if length > wire.FRAME_BYTES_MAX:
         os._exit(2)
-    return _read(length)
-
-
-def _read(count: int) -> bytes:
-    chunk = os.read(_STANDARD_INPUT, min(count, _READ_BYTES))
-    if len(chunk) == count:
-        return chunk
-    parts = bytearray()
-    while True:
+    if len(received) == size + length:
+        return received[size:]
+    body = bytearray(received[size:])
+    while len(body) < length:
+        chunk = os.read(_STANDARD_INPUT, _READ_BYTES)
         if not chunk:
             os._exit(0)
-        parts += chunk
-        if len(parts) == count:
-            return bytes(parts)
-        chunk = os.read(_STANDARD_INPUT, min(count - len(parts), _READ_BYTES))
+        body += chunk
+    return bytes(body)
 
 
 def _write(data: bytes) -> None:

@@ -243,10 +243,10 @@ class WorkerPool:
             if process.sandbox is None:
                 process.greet(body)
                 self._greeted(desk, process)
-            elif process is not desk.process:
-                raise WorkerEndedError  # nobody asked it anything
             else:
-                self._answered(desk, process, wire.unpack_verdicts(body, len(desk.jobs)))
+                # Nobody asked a successor anything: what it says can only be wrong.
+                asked = len(desk.jobs) if process is desk.process else -1
+                self._answered(desk, process, wire.unpack_verdicts(body, asked))
         except (WorkerEndedError, wire.WireError):
             self._ended(desk, process, late=False)
 

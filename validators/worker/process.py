@@ -13,7 +13,7 @@ from validators.worker import wire
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_READ_BYTES: Final = 1024 * 1024
+_READ_BYTES: Final = 64 * 1024  # what a pipe holds; a larger buffer would be allocated in vain
 _COMMAND: Final = (sys.executable, "-I", "-m", "validators.worker")
 
 

@@ -1,0 +1,132 @@
+"""Properties of the validators: fixed points, models that survive writing, no bytes that crash."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ferry_format.reasons import Refused
+from validators import json_text
+from validators.characters import _FORBIDDEN, find_forbidden
+from validators.hl7v2.acknowledgement import build_ack, parse_ack
+from validators.hl7v2.charset import UTF_8
+from validators.hl7v2.escapes import EscapeRules
+from validators.hl7v2.grammar import fold_segment_ends, parse
+from validators.hl7v2.header import read_header
+from validators.hl7v2.rebuild import rebuild
+from validators.hl7v2.separators import Separators
+from validators.hl7v2.validator import HL7v2Validator
+from validators.policy import HL7v2Policy
+from validators.verdict import Accepted, Rejected
+
+STRICT = HL7v2Policy(messages=("*",), segments="any")
+LAX = HL7v2Policy(messages=("*",), segments="any", header="lax", escapes="any")
+VALIDATORS = [HL7v2Validator(policy) for policy in (STRICT, LAX)]
+SEPARATORS = Separators("|", "^", "~", "\\", "&")
+RULES = EscapeRules("\\", UTF_8, any_text=False, hex_line_breaks=False, converting=False)
+MSH = "MSH|^~\\&|HIS|H|EMR|H|2026||ADT^A01|4711|P|2.5"
+
+leaf = st.text(st.sampled_from("ab1 患é亅\"'%"), max_size=4) | st.sampled_from(["\\F\\", "\\.br\\"])
+field = st.lists(leaf | st.sampled_from("^~&"), max_size=8).map("".join)
+segment = st.builds(
+    lambda name, fields: "|".join([name, *fields]),
+    st.sampled_from(["PID", "NTE", "ZZ1", "OBX"]),
+    st.lists(field, max_size=6),
+)
+end = st.sampled_from(["\r", "\n", "\r\n", "\r\r\n"])
+message = st.builds(
+    lambda segments, ends: MSH + "".join(f"{e}{s}" for s, e in zip(segments, ends, strict=False)),
+    st.lists(segment, max_size=5),
+    st.lists(end, min_size=5, max_size=5),
+)
+noise = st.text(st.sampled_from("MSHPID|^~\\&\r\n 1aX0D.br亅é\x00\u202e\x85"), max_size=60)
+
+
+@given(message)
+def test_what_is_rebuilt_parses_to_the_same_model_and_rebuilds_to_itself(text: str) -> None:
+    model = parse(fold_segment_ends(text), SEPARATORS, STRICT, RULES)
+    written = rebuild(model)
+    assert parse(written, SEPARATORS, STRICT, RULES) == model
+    assert rebuild(parse(written, SEPARATORS, STRICT, RULES)) == written
+
+
+@given(message, st.sampled_from(VALIDATORS))
+def test_the_verdict_on_a_rebuilt_message_is_the_verdict(text: str, judge: HL7v2Validator) -> None:
+    verdict = judge.validate(text.encode())
+    assert isinstance(verdict, Accepted)
+    assert judge.validate(verdict.payload) == verdict
+
+
+@given(
+    st.binary(max_size=200) | noise.map(str.encode),
+    st.sampled_from([b"", b"MSH|^~\\&|", (MSH + "\r").encode(), (MSH + "||||||GBK\r").encode()]),
+    st.sampled_from(VALIDATORS),
+)
+def test_no_bytes_raise_and_accepted_ones_are_fixed(
+    tail: bytes, start: bytes, judge: HL7v2Validator
+) -> None:
+    verdict = judge.validate(start + tail)
+    if isinstance(verdict, Accepted):
+        assert judge.validate(verdict.payload) == verdict
+    else:
+        assert isinstance(verdict, Rejected)
+
+
+@given(noise.map(str.encode) | st.binary(max_size=100), st.sampled_from(["UTF-8", "GB18030"]))
+def test_any_header_can_be_answered(tail: bytes, default: str) -> None:
+    for payload in (tail, b"MSH|^~\\&|" + tail):
+        header = read_header(payload, default)
+        if header is None:
+            continue
+        answer = build_ack(header, "AR", None, "F1", 0)
+        assert not answer.translate(None, bytes(set(range(256)) - set(range(32)))).strip(b"\r\t")
+        again = parse_ack(answer)
+        assert again is None or again.code == "AR"
+
+
+@given(st.text())
+def test_the_quick_look_for_forbidden_characters_misses_none(text: str) -> None:
+    found = _FORBIDDEN.search(text)
+    assert find_forbidden(text) == (None if found is None else found.start())
+
+
+def test_the_quick_look_misses_no_character_at_all() -> None:
+    for code in range(0x110000):
+        character = chr(code)
+        assert (find_forbidden(character) is None) == (_FORBIDDEN.search(character) is None)
+
+
+exact = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e15, max_value=1e15)
+plain_text = st.text(st.characters(exclude_categories=("Cc", "Cf", "Cs", "Cn", "Zl", "Zp")))
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | exact | plain_text,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(plain_text, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(values)
+def test_json_keeps_its_value_and_its_canonical_form(value: object) -> None:
+    parsed = json_text.parse(json.dumps(value).encode(), 64)
+    written = json_text.write(parsed)
+    assert json.loads(written) == value
+    assert json_text.write(json_text.parse(written, 64)) == written
+
+
+@given(st.integers(-(10**12), 10**12), st.integers(0, 6))
+def test_json_numbers_keep_their_digits(digits: int, scale: int) -> None:
+    text = str(Decimal(digits).scaleb(-scale))
+    if "E" not in text and "." in text:
+        assert json_text.write(json_text.parse(text.encode(), 1)).decode() == text
+
+
+@given(st.binary(max_size=60) | st.text('[]{}":,\\ud8e019.-+ntf \x00', max_size=40).map(str.encode))
+def test_no_bytes_are_json_twice(data: bytes) -> None:
+    try:
+        value = json_text.parse(data, 8)
+    except Refused:
+        return
+    assert json_text.write(json_text.parse(json_text.write(value), 8)) == json_text.write(value)
