@@ -1,0 +1,156 @@
+"""Read one file from a directory that an attacker can write, once and whole, or refuse it.
+
+The rules (SPEC.md, chapter 8): never through a link or onto another mount, never waiting on a pipe,
+regular files of the right owner with a single name and a lawful size, the same before and after the
+reading. What comes back is a copy in memory; the file is never opened again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from ferry_format import reasons
+from ferry_format.container import FRAME_BYTES
+from ferry_format.limits import FILE_BYTES_MAX
+from ferry_format.reasons import Reason, Refused
+
+_OPENAT2: Final = 437  # the same on every architecture
+_RESOLVE: Final = 0x01 | 0x02 | 0x04 | 0x08  # NO_XDEV, NO_MAGICLINKS, NO_SYMLINKS, BENEATH
+_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
+_NO_OPENAT2: Final = frozenset({errno.ENOSYS, errno.EPERM})
+_NOT_READABLE: Final = frozenset({errno.EACCES, errno.EPERM})
+_LINK_IN_THE_WAY: Final = frozenset({errno.ELOOP, errno.EXDEV, errno.ENOTDIR, errno.ENXIO})
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What tells this very file from another that stands under its name later."""
+
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+    changed_ns: int
+
+
+class HostileFile(Refused):
+    """A name whose file is refused before it is read; `identity` lets a caller remember it."""
+
+    def __init__(self, reason: Reason, where: str, identity: Identity | None) -> None:
+        super().__init__(reason, where)
+        self.identity = identity
+
+
+def read_once(root: int, path: str, owner_uid: int) -> tuple[bytes, Identity]:
+    """The bytes of `path` beneath the directory `root`, read once.
+
+    Raises FileNotFoundError if there is no such name, HostileFile if it must not be read, and
+    OSError if the medium cannot be read.
+    """
+    descriptor = _open(root, path)
+    try:
+        before = os.fstat(descriptor)
+        _check(before, path, owner_uid)
+        data = _read_all(descriptor, before.st_size)
+        after = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    if _identity(after) != _identity(before) or len(data) != before.st_size:
+        raise HostileFile(reasons.FILE_CHANGED, path, _identity(after))
+    return data, _identity(before)
+
+
+def open_directory(root: int, path: str) -> int | None:
+    """A descriptor of the directory `path` beneath `root`; None if there is none that is one.
+
+    Raises OSError if the medium cannot be read. The caller closes it.
+    """
+    try:
+        return _open(root, path, os.O_DIRECTORY)
+    except (FileNotFoundError, HostileFile):
+        return None
+
+
+def _open(root: int, path: str, flags: int = 0) -> int:
+    try:
+        try:
+            return _openat2(root, path, flags)
+        except OSError as error:
+            if error.errno not in _NO_OPENAT2:
+                raise
+            return _open_stepwise(root, path, flags)
+    except OSError as error:
+        if error.errno in _LINK_IN_THE_WAY:
+            raise HostileFile(reasons.NOT_A_REGULAR_FILE, path, None) from error
+        if error.errno in _NOT_READABLE:
+            raise HostileFile(reasons.WRONG_OWNER, path, None) from error
+        raise
+
+
+def _openat2(root: int, path: str, flags: int) -> int:
+    how = struct.pack("QQQ", _FLAGS | flags, 0, _RESOLVE)
+    descriptor: int = _LIBC.syscall(
+        ctypes.c_long(_OPENAT2),
+        ctypes.c_int(root),
+        ctypes.c_char_p(os.fsencode(path)),
+        ctypes.c_char_p(how),
+        ctypes.c_size_t(len(how)),
+    )
+    if descriptor < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), path)
+    return descriptor
+
+
+def _open_stepwise(root: int, path: str, flags: int) -> int:
+    """For kernels before 5.6: each component opened by itself, none of them a link."""
+    *folders, name = path.split("/")
+    folder = os.dup(root)
+    try:
+        device = os.fstat(root).st_dev
+        for part in folders:
+            inner = os.open(part, _FLAGS | os.O_DIRECTORY, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+            if os.fstat(folder).st_dev != device:
+                raise HostileFile(reasons.NOT_A_REGULAR_FILE, path, None)
+        return os.open(name, _FLAGS | flags, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
+def _check(status: os.stat_result, path: str, owner_uid: int) -> None:
+    identity = _identity(status)
+    if not stat.S_ISREG(status.st_mode):
+        raise HostileFile(reasons.NOT_A_REGULAR_FILE, path, identity)
+    if status.st_nlink != 1:
+        raise HostileFile(reasons.HARD_LINKED, path, identity)
+    if status.st_uid != owner_uid:
+        raise HostileFile(reasons.WRONG_OWNER, path, identity)
+    if status.st_size < FRAME_BYTES:
+        raise HostileFile(reasons.FILE_TOO_SHORT, path, identity)
+    if status.st_size > FILE_BYTES_MAX:
+        raise HostileFile(reasons.FILE_TOO_LARGE, path, identity)
+
+
+def _read_all(descriptor: int, size: int) -> bytes:
+    """`size` bytes and, if there are more, one of them, which shows that the file grew."""
+    parts = []
+    remaining = size + 1
+    while remaining and (part := os.read(descriptor, remaining)):
+        parts.append(part)
+        remaining -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _identity(status: os.stat_result) -> Identity:
+    return Identity(
+        status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    )
