@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+BOTH_LOOPS = True
+
 ONE = message(7, adt("M7"), channel="lab")
 
 

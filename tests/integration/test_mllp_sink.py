@@ -18,6 +18,8 @@ from tests.simulator.messages import adt
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+BOTH_LOOPS = True
+
 
 @asynccontextmanager
 async def sink_to(receiver: Hl7Receiver, timeout_s: float = 0.2) -> AsyncIterator[MllpSink]:

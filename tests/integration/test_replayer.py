@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from ferry_format.reasons import Reason
     from inner_agent.sinks.base import Sink
 
+BOTH_LOOPS = True
+
 QUICK = DeliveryPolicy(attempts_max=3, retry_first_s=0.01, retry_most_s=0.05)
 
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from inner_agent.sinks.base import Sink
 
+BOTH_LOOPS = True
+
 
 class Bench(Protocol):
     @property
