@@ -1,0 +1,132 @@
+"""The outer's decision on one message, before and beside its validation: pure functions.
+
+Who may send what, how much, how often; and by which digests a repeated message is known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+from ferry_format import reasons
+from ferry_format.reasons import Refused
+from outer_agent.policy import OuterChannel
+
+_DIGEST_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One message as a source hands it over, stripped of its protocol.
+
+    `sender` is a name of the policy. `content_type` is what the sender declared, None where the
+    protocol declares none. `duplicate_key` is what the protocol knows the message by
+    (Idempotency-Key, file name), None where it knows nothing. `received_at_ms`: unix milliseconds.
+    """
+
+    channel: str
+    sender: str
+    payload: bytes
+    content_type: str | None
+    duplicate_key: bytes | None
+    received_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """By which a repeated message is known: keyed digests, which reveal nothing by themselves."""
+
+    key_digest: bytes
+    body_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """One message that may cross: its payload is the rebuilt one."""
+
+    message_id: bytes
+    channel: str
+    accepted_at_ms: int
+    content_type: str
+    payload: bytes
+    fingerprint: Fingerprint | None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Custody was taken of a message: its id, and whether it had been taken before."""
+
+    message_id: bytes
+    duplicate: bool
+
+
+def check(submission: Submission, channel: OuterChannel | None, content_type: str) -> OuterChannel:
+    """The channel, if this sender may send such a message on it.
+
+    `content_type` is the channel's own media type. Raises Refused: CHANNEL_UNKNOWN,
+    SENDER_NOT_ALLOWED, MESSAGE_EMPTY, MESSAGE_TOO_LARGE or CONTENT_TYPE_NOT_ALLOWED.
+    """
+    if channel is None:
+        raise Refused(reasons.CHANNEL_UNKNOWN)
+    if submission.sender not in channel.senders:
+        raise Refused(reasons.SENDER_NOT_ALLOWED, f"channel {channel.name}")
+    if not submission.payload:
+        raise Refused(reasons.MESSAGE_EMPTY, f"channel {channel.name}")
+    if len(submission.payload) > channel.message_bytes_max:
+        raise Refused(reasons.MESSAGE_TOO_LARGE, f"channel {channel.name}")
+    if not _is_content_type(submission.content_type, content_type):
+        raise Refused(reasons.CONTENT_TYPE_NOT_ALLOWED, f"channel {channel.name}")
+    return channel
+
+
+def _is_content_type(declared: str | None, expected: str) -> bool:
+    """Whether the declared media type is the expected one; parameters such as charset aside.
+
+    A sender that declares nothing, or bytes, leaves the judgement to the validator.
+    """
+    if declared is None:
+        return True
+    media_type = declared.split(";", 1)[0].strip().lower()
+    return media_type in {expected.split(";", 1)[0], "application/octet-stream"}
+
+
+@dataclass(frozen=True, slots=True)
+class RateState:
+    """A token bucket: how many messages may be sent at once, as of a time (monotonic seconds)."""
+
+    tokens: float
+    at_s: float
+
+
+def spend(
+    state: RateState | None, rate_per_s: float, burst: float, now_s: float
+) -> tuple[RateState, bool]:
+    """Take one message out of the bucket; the new state, and whether there was one to take.
+
+    A clock that stands still or goes back gives nothing and takes nothing.
+    """
+    if state is None:
+        state = RateState(burst, now_s)
+    earned = max(0.0, now_s - state.at_s) * rate_per_s
+    tokens = min(burst, state.tokens + earned)
+    at_s = max(state.at_s, now_s)
+    if tokens < 1.0:
+        return RateState(tokens, at_s), False
+    return RateState(tokens - 1.0, at_s), True
+
+
+def fingerprint(key: bytes, submission: Submission, duplicate_key: bytes) -> Fingerprint:
+    """The digests of a message that its sender knows by `duplicate_key`.
+
+    `key` is the installation's own secret: without it a digest can't be matched to a guess.
+    """
+    context = f"{submission.channel}\x00{submission.sender}\x00".encode()
+    return Fingerprint(
+        _keyed(key, b"key\x00" + context + duplicate_key),
+        _keyed(key, b"body\x00" + submission.payload),
+    )
+
+
+def _keyed(key: bytes, data: bytes) -> bytes:
+    return hashlib.blake2b(data, key=key, digest_size=_DIGEST_BYTES).digest()

@@ -1,0 +1,284 @@
+"""One batch of admitted messages becomes one ferry file, durable in spool and medium.
+
+Plain and synchronous; the publisher runs it in a thread of its own. The order of steps is the
+promise (docs/delivery.md):
+
+1. seal the batch as the stream's next file;
+2. stage it on the medium: written aside and synchronised, so that a full medium is met here, where
+   nothing has been promised yet;
+3. commit it to the spool: from here on the outer will never forget it;
+4. publish it on the medium: rename and synchronise the directory;
+5. only now may the senders be told.
+
+A failure in 1 to 3 leaves no trace and the senders send again. A failure in 4 leaves a spooled file
+that nobody has seen: its messages are withdrawn, tombstones take their place in the spool, and the
+senders send again. Where it cannot be known whether the file can be seen, the batch stays undecided
+and is published until it is certain.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ferry_format import reasons
+from ferry_format.container import Sealer, read_untrusted_header
+from ferry_format.envelope import Beacon, Content, Entry, Envelope, Tombstone
+from ferry_format.medium.writer import MediumWriter, Staged
+from ferry_format.reasons import FerryError, Refused, StorageFault, Unavailable
+from outer_agent.admission import Admitted, Fingerprint, Receipt
+from outer_agent.spool import Remembered, Spool, SpooledFile
+
+Reuse = Literal["new", "refuse"]
+"""What a repeated message key with other bytes is: a new message, or a refusal."""
+
+Outcome = Receipt | FerryError
+
+_UNDECIDED_PAUSE_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A message that waits for its commit."""
+
+    admitted: Admitted
+    reuse: Reuse
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The messages of a batch that are new, and what is already decided about the others."""
+
+    fresh: tuple[Admitted, ...]
+    decided: dict[int, Outcome]
+    repeats: dict[int, bytes]
+
+
+class Committer:
+    """Turns batches into ferry files. Used by one thread at a time."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        medium: MediumWriter,
+        sealer: Callable[[bytes], Sealer],
+        clock_ms: Callable[[], int],
+    ) -> None:
+        """`sealer` makes the sealer of a stream id; `clock_ms` tells unix milliseconds."""
+        head = spool.head()
+        self._spool = spool
+        self._medium = medium
+        self._clock_ms = clock_ms
+        self._stream_id = head.stream_id
+        self._sealer = sealer(head.stream_id)
+        self._sequence = head.last_sequence
+        self._digest = head.last_digest
+        self._channels = dict(head.channel_sequences)
+        self._published_up_to = 0
+        self._unpublished: list[SpooledFile] = []
+        self._stopping = threading.Event()
+
+    @property
+    def stream_id(self) -> bytes:
+        """The stream that this sender continues."""
+        return self._stream_id
+
+    @property
+    def last_sequence(self) -> int:
+        """The sequence of the last committed file; 0 before the first."""
+        return self._sequence
+
+    @property
+    def published_up_to(self) -> int:
+        """Every file up to this sequence is durable on the medium."""
+        return self._published_up_to
+
+    def stop_waiting(self) -> None:
+        """Give up waiting for an undecided publication; called from another thread."""
+        self._stopping.set()
+
+    def recover(self) -> int:
+        """Publish what a crash left in the spool alone; returns how many files.
+
+        To be called before the first commit. Raises Unavailable while the medium cannot take them.
+        """
+        self._unpublished = self._spool.unpublished()
+        count = len(self._unpublished)
+        self._publish_unpublished()
+        self._published_up_to = self._sequence
+        self._spool.mark_published(self._sequence)
+        return count
+
+    def heartbeat(self) -> None:
+        """Publish a file without entries, which tells that the sender lives and has no more.
+
+        Raises Unavailable or StorageFault.
+        """
+        failure = self._write(())
+        if failure is not None:
+            raise failure
+
+    def commit(self, batch: Sequence[Waiting]) -> list[Outcome]:
+        """Make the batch durable; one outcome a message, in order.
+
+        The batch must fit one ferry file. Raises StorageFault when the disk or medium broke its
+        promise: the caller then stops for good.
+        """
+        plan = self._plan(batch)
+        failure = self._write(plan.fresh) if plan.fresh else None
+        return [_outcome(plan, index, waiting, failure) for index, waiting in enumerate(batch)]
+
+    def _plan(self, batch: Sequence[Waiting]) -> _Plan:
+        fresh: list[Admitted] = []
+        decided: dict[int, Outcome] = {}
+        repeats: dict[int, bytes] = {}
+        in_batch: dict[Fingerprint, bytes] = {}
+        keys_in_batch: set[bytes] = set()
+        for index, waiting in enumerate(batch):
+            fingerprint = waiting.admitted.fingerprint
+            if fingerprint is not None:
+                if fingerprint in in_batch:
+                    repeats[index] = in_batch[fingerprint]
+                    continue
+                earlier = self._spool.find(fingerprint)
+                if earlier is not None:
+                    decided[index] = Receipt(earlier, duplicate=True)
+                    continue
+                if waiting.reuse == "refuse" and (
+                    fingerprint.key_digest in keys_in_batch or self._spool.knows_key(fingerprint)
+                ):
+                    decided[index] = Refused(reasons.ID_REUSED)
+                    continue
+                in_batch[fingerprint] = waiting.admitted.message_id
+                keys_in_batch.add(fingerprint.key_digest)
+            fresh.append(waiting.admitted)
+        return _Plan(tuple(fresh), decided, repeats)
+
+    def _write(self, messages: tuple[Admitted, ...]) -> Unavailable | None:
+        """One file from seal to publication; None once all of it is durable."""
+        try:
+            self._publish_unpublished()
+            channels, entries = _number(self._channels, messages)
+            file = self._seal(self._sequence + 1, entries, channels)
+            staged = self._stage(file)
+        except Unavailable as failure:
+            return failure
+        remembered = [
+            Remembered(message.fingerprint, message.message_id, message.accepted_at_ms)
+            for message in messages
+            if message.fingerprint is not None
+        ]
+        touched = {entry.channel: channels[entry.channel] for entry in entries}
+        try:
+            self._spool.commit(file, touched, remembered, published_up_to=self._published_up_to)
+        except Unavailable as failure:
+            self._medium.discard(staged)
+            return failure
+        self._sequence, self._digest = file.sequence, file.sealed.digest
+        self._channels = channels
+        return self._publish(file, staged, entries, remembered)
+
+    def _publish(
+        self,
+        file: SpooledFile,
+        staged: Staged,
+        entries: Sequence[Envelope],
+        remembered: Sequence[Remembered],
+    ) -> Unavailable | None:
+        while True:
+            try:
+                self._medium.publish(staged)
+            except Unavailable as failure:
+                if self._is_visible(file) is False:
+                    self._withdraw(file, entries, remembered)
+                    return failure
+            else:
+                self._published_up_to = file.sequence
+                return None
+            if self._stopping.wait(_UNDECIDED_PAUSE_S):
+                return Unavailable(reasons.STOPPING)
+
+    def _is_visible(self, file: SpooledFile) -> bool | None:
+        try:
+            return self._medium.is_visible(self._stream_id, file.sequence)
+        except (Unavailable, StorageFault):
+            return None
+
+    def _withdraw(
+        self, file: SpooledFile, entries: Sequence[Envelope], remembered: Sequence[Remembered]
+    ) -> None:
+        """Put tombstones in the place of a spooled file that nobody has seen."""
+        now_ms = self._clock_ms()
+        tombstones = [
+            Tombstone(
+                entry.message_id,
+                entry.channel,
+                entry.channel_sequence,
+                now_ms,
+                reasons.MEDIUM_UNAVAILABLE.code,
+            )
+            for entry in entries
+        ]
+        previous_digest = self._previous_digest(file)
+        replacement = self._seal(file.sequence, tombstones, self._channels, previous_digest)
+        self._spool.replace(replacement, [row.fingerprint for row in remembered])
+        self._digest = replacement.sealed.digest
+        self._unpublished.append(replacement)
+
+    def _previous_digest(self, file: SpooledFile) -> bytes:
+        return read_untrusted_header(file.sealed.data).previous_digest
+
+    def _seal(
+        self,
+        sequence: int,
+        entries: Sequence[Entry],
+        channels: dict[str, int],
+        previous_digest: bytes | None = None,
+    ) -> SpooledFile:
+        now_ms = self._clock_ms()
+        content = Content(now_ms, tuple(entries), Beacon(tuple(sorted(channels.items()))))
+        sealed = self._sealer.seal(sequence, previous_digest or self._digest, content)
+        return SpooledFile(sequence, now_ms, len(entries), sealed)
+
+    def _stage(self, file: SpooledFile) -> Staged:
+        return self._medium.stage(self._stream_id, file.sequence, file.sealed.data)
+
+    def _publish_unpublished(self) -> None:
+        while self._unpublished:
+            file = self._unpublished[0]
+            self._medium.publish(self._stage(file))
+            self._published_up_to = file.sequence
+            self._unpublished.pop(0)
+
+
+def _number(
+    channels: dict[str, int], messages: Sequence[Admitted]
+) -> tuple[dict[str, int], list[Envelope]]:
+    """Give each message its channel's next sequence; returns the channels' new sequences too."""
+    channels = dict(channels)
+    envelopes = []
+    for message in messages:
+        channels[message.channel] = channels.get(message.channel, 0) + 1
+        envelopes.append(
+            Envelope(
+                message.message_id,
+                message.channel,
+                channels[message.channel],
+                message.accepted_at_ms,
+                message.content_type,
+                message.payload,
+            )
+        )
+    return channels, envelopes
+
+
+def _outcome(plan: _Plan, index: int, waiting: Waiting, failure: FerryError | None) -> Outcome:
+    if index in plan.decided:
+        return plan.decided[index]
+    if failure is not None:
+        return failure
+    if index in plan.repeats:
+        return Receipt(plan.repeats[index], duplicate=True)
+    return Receipt(waiting.admitted.message_id, duplicate=False)

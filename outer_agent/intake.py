@@ -1,0 +1,184 @@
+"""From a source's submission to its receipt: admission, validation, publication.
+
+The one way in; every source goes through it. Each outcome is counted, logged and audited here, so
+that none can be forgotten by a source.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+from ferry_format import reasons
+from ferry_format.identifiers import new_message_id
+from ferry_format.reasons import FerryError, Reason, Refused, Unavailable
+from ferry_runtime.logs import event
+from outer_agent import admission
+from outer_agent.admission import Admitted, RateState, Receipt, Submission
+from outer_agent.commit import Reuse
+from outer_agent.metrics import UNKNOWN_CHANNEL, OuterMetrics
+from outer_agent.policy import OuterChannel
+from validators.hl7v2.header import read_header
+from validators.verdict import Accepted, Rejected, Verdict
+
+_LOG = logging.getLogger("ferry.outer.intake")
+_DEFAULT_BURST_S: Final = 1.0
+
+
+class Validation(Protocol):
+    """The pool of validation workers, as the intake sees it."""
+
+    async def validate(self, channel: str, payload: bytes) -> Verdict:
+        """The verdict on one message. Raises Unavailable(VALIDATOR_UNAVAILABLE)."""
+        ...
+
+
+class Publication(Protocol):
+    """The publisher, as the intake sees it."""
+
+    def refuses_now(self) -> Reason | None:
+        """Why a message would be turned away at this moment."""
+        ...
+
+    async def publish(self, admitted: Admitted, *, reuse: Reuse) -> Receipt:
+        """Return once durable. Raises Unavailable or Refused(ID_REUSED)."""
+        ...
+
+
+class AuditRecord(Protocol):
+    """The audit trail, as the intake sees it."""
+
+    def record(self, event: str, /, **fields: object) -> None:
+        """Add one record."""
+        ...
+
+
+class Intake:
+    """Takes submissions of every source."""
+
+    def __init__(
+        self,
+        channels: Mapping[str, OuterChannel],
+        content_types: Mapping[str, str],
+        validation: Validation,
+        publication: Publication,
+        metrics: OuterMetrics,
+        audit: AuditRecord,
+        fingerprint_key: bytes,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        """`content_types` is each channel's media type; `fingerprint_key` a 32-byte secret."""
+        self._channels = channels
+        self._content_types = content_types
+        self._validation = validation
+        self._publication = publication
+        self._metrics = metrics
+        self._audit = audit
+        self._fingerprint_key = fingerprint_key
+        self._clock_ms = clock_ms
+        self._rates: dict[tuple[str, str], RateState] = {}
+
+    def message_bytes_max(self, channel: str) -> int:
+        """How many bytes a source needs to read of one message before it may stop."""
+        known = self._channels.get(channel)
+        return 0 if known is None else known.message_bytes_max
+
+    async def submit(self, submission: Submission) -> Receipt:
+        """The receipt of a message that is durable now.
+
+        Raises Refused (the sender must change something) or Unavailable (send it again later).
+        """
+        started_s = time.monotonic()
+        try:
+            admitted, verdict, reuse = await self._admit(submission)
+            receipt = await self._publication.publish(admitted, reuse=reuse)
+        except FerryError as failure:
+            self.note_failure(submission.channel, submission.sender, failure)
+            raise
+        self._note_success(submission, admitted, verdict, receipt, time.monotonic() - started_s)
+        return receipt
+
+    async def _admit(self, submission: Submission) -> tuple[Admitted, Accepted, Reuse]:
+        turned_away = self._publication.refuses_now()
+        if turned_away is not None:
+            raise Unavailable(turned_away)
+        channel = admission.check(
+            submission,
+            self._channels.get(submission.channel),
+            self._content_types.get(submission.channel, ""),
+        )
+        self._spend(submission, channel)
+        verdict = await self._validation.validate(channel.name, submission.payload)
+        if isinstance(verdict, Rejected):
+            raise Refused(verdict.reason, verdict.place)
+        duplicate_key = _duplicate_key(submission, channel)
+        admitted = Admitted(
+            new_message_id(submission.received_at_ms),
+            channel.name,
+            submission.received_at_ms,
+            self._content_types[channel.name],
+            verdict.payload,
+            None
+            if duplicate_key is None
+            else admission.fingerprint(self._fingerprint_key, submission, duplicate_key),
+        )
+        return admitted, verdict, channel.same_id_other_bytes
+
+    def _spend(self, submission: Submission, channel: OuterChannel) -> None:
+        if channel.rate_per_s is None:
+            return
+        burst = channel.burst or max(1.0, channel.rate_per_s * _DEFAULT_BURST_S)
+        bucket = (submission.sender, channel.name)
+        self._rates[bucket], granted = admission.spend(
+            self._rates.get(bucket), channel.rate_per_s, burst, time.monotonic()
+        )
+        if not granted:
+            raise Unavailable(reasons.RATE_LIMITED, f"channel {channel.name}")
+
+    def _note_success(
+        self,
+        submission: Submission,
+        admitted: Admitted,
+        verdict: Accepted,
+        receipt: Receipt,
+        seconds: float,
+    ) -> None:
+        outcome = "repeated" if receipt.duplicate else "admitted"
+        self._metrics.messages.labels(admitted.channel, outcome, "").inc()
+        self._metrics.acknowledgement_seconds.labels(admitted.channel).observe(seconds)
+        if not receipt.duplicate:
+            self._metrics.message_bytes.labels(admitted.channel).inc(len(admitted.payload))
+        self._audit.record(
+            f"message_{outcome}",
+            message_id=receipt.message_id,
+            channel=admitted.channel,
+            sender=submission.sender,
+            message_type=verdict.message_type,
+            control_id=verdict.control_id,
+            bytes=len(admitted.payload),
+        )
+
+    def note_failure(self, channel: str, sender: str, failure: FerryError) -> None:
+        """Count, log and audit a message that was not taken; sources call it for their own."""
+        outcome = "refused" if isinstance(failure, Refused) else "deferred"
+        known = channel if channel in self._channels else UNKNOWN_CHANNEL
+        self._metrics.messages.labels(known, outcome, failure.reason.code).inc()
+        fields = {
+            "channel": known,
+            "sender": sender,
+            "reason": failure.reason.code,
+            "place": failure.where,
+        }
+        event(_LOG, f"message_{outcome}", level=logging.WARNING, **fields)
+        self._audit.record(f"message_{outcome}", **fields)
+
+
+def _duplicate_key(submission: Submission, channel: OuterChannel) -> bytes | None:
+    """What the sender knows the message by: its HL7 header if it has one, else its protocol's."""
+    if channel.content.hl7v2 is not None:
+        header = read_header(submission.payload, channel.content.hl7v2.default_charset)
+        if header is not None and header.duplicate_key is not None:
+            return header.duplicate_key
+    return submission.duplicate_key

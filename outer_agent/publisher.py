@@ -1,0 +1,280 @@
+"""Group commit: whatever waited while the last file was made durable goes into the next one.
+
+The asyncio shell around `commit.Committer`. One thread commits; the event loop collects. There is
+no timer on the way of a message: an idle publisher commits a single message at once, and under load
+the batches grow by themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from ferry_format import limits, reasons
+from ferry_format.medium.writer import MediumWriter
+from ferry_format.reasons import FerryError, Reason, StorageFault, Unavailable
+from ferry_runtime.logs import event
+from outer_agent.admission import Admitted, Receipt
+from outer_agent.commit import Committer, Outcome, Reuse, Waiting
+from outer_agent.metrics import OuterMetrics
+from outer_agent.spool import Spool
+
+_LOG = logging.getLogger("ferry.outer.publisher")
+_BATCH_BYTES_MAX: Final = limits.CONTENT_BYTES_MAX - limits.MESSAGE_BYTES_MAX // 2
+_ENTRY_OVERHEAD_BYTES: Final = 256
+_HOUSEKEEPING_S: Final = 5.0
+_HOUR_MS: Final = 3_600_000
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What the outer keeps, and how much room it leaves. Hours, bytes, seconds."""
+
+    medium_keep_hours: float
+    medium_bytes_max: int
+    medium_free_bytes_min: int
+    spool_keep_hours: float
+    spool_bytes_max: int
+    spool_free_bytes_min: int
+    heartbeat_s: float
+    waiting_max: int
+
+
+@dataclass(slots=True)
+class _Queued:
+    waiting: Waiting
+    future: asyncio.Future[Receipt]
+    queued_at_s: float
+
+
+class Publisher:
+    """Takes admitted messages and returns once they are durable in spool and medium."""
+
+    def __init__(
+        self,
+        committer: Committer,
+        spool: Spool,
+        medium: MediumWriter,
+        retention: Retention,
+        metrics: OuterMetrics,
+        *,
+        free_bytes: Callable[[], tuple[int, int]],
+        clock_ms: Callable[[], int],
+    ) -> None:
+        """`free_bytes` tells the free bytes of the medium's and of the spool's filesystem."""
+        self._committer = committer
+        self._spool = spool
+        self._medium = medium
+        self._retention = retention
+        self._metrics = metrics
+        self._free_bytes = free_bytes
+        self._clock_ms = clock_ms
+        self._queue: deque[_Queued] = deque()
+        self._wake = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._task: asyncio.Task[None] | None = None
+        self._closed: Reason | None = reasons.MEDIUM_UNAVAILABLE
+        self._full = False
+        self._last_commit_s = 0.0
+        self._fault = asyncio.Event()
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait for their commit."""
+        return len(self._queue)
+
+    async def start(self) -> None:
+        """Publish what a crash left behind, then take messages.
+
+        Raises Unavailable or StorageFault if that cannot be done.
+        """
+        count = await self._in_thread(self._committer.recover)
+        event(_LOG, "publisher_started", recovered_files=count)
+        await self._housekeep()
+        self._closed = None
+        self._task = asyncio.create_task(self._run(), name="publisher")
+
+    async def stop(self) -> None:
+        """Take no more; make what waits durable."""
+        self._closed = self._closed or reasons.STOPPING
+        self._wake.set()
+        if self._task is not None:
+            self._committer.stop_waiting()
+            await self._task
+        self._thread.shutdown()
+
+    async def failed(self) -> None:
+        """Return when the disk or medium broke a promise and the agent must stop."""
+        await self._fault.wait()
+
+    def refuses_now(self) -> Reason | None:
+        """Why a message would be turned away at this moment; None if it would be taken."""
+        if self._closed is not None:
+            return self._closed
+        if self._full:
+            return reasons.MEDIUM_FULL
+        if len(self._queue) >= self._retention.waiting_max:
+            return reasons.OVERLOADED
+        return None
+
+    async def publish(self, admitted: Admitted, *, reuse: Reuse) -> Receipt:
+        """Return once the message is durable; with the earlier receipt if it is a repetition.
+
+        Messages are numbered in the order of the calls. Raises Unavailable (try again later) or
+        Refused(ID_REUSED).
+        """
+        reason = self.refuses_now()
+        if reason is not None:
+            raise Unavailable(reason)
+        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Queued(Waiting(admitted, reuse), future, time.monotonic()))
+        self._wake.set()
+        return await future
+
+    async def _run(self) -> None:
+        next_housekeeping_s = time.monotonic() + _HOUSEKEEPING_S
+        while self._queue or self._closed is None:
+            await self._wait_for_work(next_housekeeping_s)
+            try:
+                if self._queue:
+                    await self._commit_batch()
+                elif time.monotonic() - self._last_commit_s >= self._retention.heartbeat_s:
+                    await self._heartbeat()
+                if time.monotonic() >= next_housekeeping_s:
+                    await self._housekeep()
+                    next_housekeeping_s = time.monotonic() + _HOUSEKEEPING_S
+            except StorageFault as fault:
+                self._fail(fault)
+                return
+
+    async def _wait_for_work(self, housekeeping_at_s: float) -> None:
+        if self._queue or self._closed is not None:
+            return
+        self._wake.clear()
+        idle_until_s = min(housekeeping_at_s, self._last_commit_s + self._retention.heartbeat_s)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), max(0.0, idle_until_s - time.monotonic()))
+
+    async def _commit_batch(self) -> None:
+        batch = self._take()
+        started_s = time.monotonic()
+        try:
+            outcomes = await self._in_thread(
+                self._committer.commit, [queued.waiting for queued in batch]
+            )
+        except StorageFault:
+            for queued in batch:
+                _settle(queued.future, Unavailable(reasons.MEDIUM_UNAVAILABLE))
+            raise
+        self._last_commit_s = time.monotonic()
+        self._metrics.commit_seconds.observe(self._last_commit_s - started_s)
+        self._metrics.commit_messages.observe(len(batch))
+        self._metrics.last_sequence.set(self._committer.last_sequence)
+        for queued, outcome in zip(batch, outcomes, strict=True):
+            _settle(queued.future, outcome)
+
+    def _take(self) -> list[_Queued]:
+        """The longest run of waiting messages that fits one file; one at least."""
+        batch: list[_Queued] = []
+        size = 0
+        while self._queue and len(batch) < limits.ENTRIES_PER_FILE_MAX:
+            size += len(self._queue[0].waiting.admitted.payload) + _ENTRY_OVERHEAD_BYTES
+            if batch and size > _BATCH_BYTES_MAX:
+                break
+            batch.append(self._queue.popleft())
+        self._metrics.queue_messages.set(len(self._queue))
+        return batch
+
+    async def _heartbeat(self) -> None:
+        self._last_commit_s = time.monotonic()
+        try:
+            await self._in_thread(self._committer.heartbeat)
+        except Unavailable as failure:
+            event(
+                _LOG,
+                "heartbeat_not_published",
+                level=logging.WARNING,
+                reason=failure.reason.code,
+                where=failure.where,
+                action=failure.reason.action,
+            )
+        self._metrics.last_sequence.set(self._committer.last_sequence)
+
+    async def _housekeep(self) -> None:
+        try:
+            full = await self._in_thread(self._clean_and_measure)
+        except Unavailable as failure:
+            event(
+                _LOG,
+                "housekeeping_failed",
+                level=logging.WARNING,
+                reason=failure.reason.code,
+                where=failure.where,
+            )
+            return
+        if full != self._full:
+            event(
+                _LOG,
+                "medium_full" if full else "medium_has_room_again",
+                level=logging.ERROR if full else logging.INFO,
+                action=reasons.MEDIUM_FULL.action if full else "",
+            )
+        self._full = full
+
+    def _clean_and_measure(self) -> bool:
+        """Delete what has had its time; whether medium or spool has no room left."""
+        keep, now_ms = self._retention, self._clock_ms()
+        spool_before_ms = now_ms - int(keep.spool_keep_hours * _HOUR_MS)
+        self._spool.mark_published(self._committer.published_up_to)
+        self._spool.prune(
+            spool_before_ms, keep.spool_bytes_max, fingerprints_older_than_ms=spool_before_ms
+        )
+        self._medium.clean(
+            self._committer.stream_id,
+            now_ms - int(keep.medium_keep_hours * _HOUR_MS),
+            never_from_sequence=self._committer.last_sequence,
+        )
+        usage = self._medium.usage()
+        medium_free, spool_free = self._free_bytes()
+        self._metrics.medium_bytes.set(usage.bytes)
+        self._metrics.medium_free_bytes.set(medium_free)
+        self._metrics.spool_bytes.set(self._spool.bytes_kept)
+        return (
+            usage.bytes >= keep.medium_bytes_max
+            or medium_free < keep.medium_free_bytes_min
+            or spool_free < keep.spool_free_bytes_min
+        )
+
+    def _fail(self, fault: StorageFault) -> None:
+        """Stop for good: after a broken promise of the disk nothing may be acknowledged."""
+        self._closed = reasons.MEDIUM_UNAVAILABLE
+        event(
+            _LOG,
+            "storage_failed",
+            level=logging.CRITICAL,
+            where=fault.where,
+            action=fault.reason.action,
+        )
+        while self._queue:
+            _settle(self._queue.popleft().future, Unavailable(reasons.MEDIUM_UNAVAILABLE))
+        self._fault.set()
+
+    async def _in_thread(self, work: Callable[..., _T], *arguments: object) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+
+
+def _settle(future: asyncio.Future[Receipt], outcome: Outcome) -> None:
+    if future.done():  # its sender went away
+        return
+    if isinstance(outcome, FerryError):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

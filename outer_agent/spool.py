@@ -1,0 +1,344 @@
+"""The outer's own durable copy of what it published, and all that it must never forget.
+
+One SQLite database (WAL, synchronous=FULL): the stream's identity and head, the channels'
+sequences, the ferry files kept for resending, and the fingerprints by which a repeated message is
+known. One transaction takes a file and everything that follows from it, so that a crash leaves all
+or nothing of it.
+
+A sequence number is used up by the commit that stores its file, before any byte of it can be seen
+on the medium; after a restart it is therefore never given to another file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from ferry_format import reasons
+from ferry_format.container import GENESIS_DIGEST, SealedFile
+from ferry_format.identifiers import new_stream_id
+from ferry_format.reasons import FerryError, StorageFault, Unavailable
+from outer_agent.admission import Fingerprint
+
+SCHEMA_VERSION: Final = 1
+_FULL_ERRORS: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY})
+_PRUNED_PER_CALL: Final = 1000
+_DIGEST_BYTES: Final = 16
+"""Of each fingerprint digest, kept in the index: 128 bits are plenty against accident, and the
+digests are keyed, so nobody can aim."""
+
+_SCHEMA: Final = """
+CREATE TABLE stream (
+  only INTEGER PRIMARY KEY CHECK (only = 1),
+  stream_id BLOB NOT NULL,
+  created_at_ms INTEGER NOT NULL,
+  last_sequence INTEGER NOT NULL,
+  last_digest BLOB NOT NULL
+);
+CREATE TABLE channels (
+  channel TEXT PRIMARY KEY,
+  sequence INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE files (
+  sequence INTEGER PRIMARY KEY,
+  digest BLOB NOT NULL,
+  sealed_at_ms INTEGER NOT NULL,
+  entries INTEGER NOT NULL,
+  bytes INTEGER NOT NULL,
+  published INTEGER NOT NULL,
+  data BLOB NOT NULL
+);
+CREATE INDEX files_unpublished ON files (sequence) WHERE published = 0;
+CREATE INDEX files_by_time ON files (sealed_at_ms, bytes);
+CREATE TABLE fingerprints (
+  key_digest BLOB NOT NULL,
+  body_digest BLOB NOT NULL,
+  message_id BLOB NOT NULL,
+  accepted_at_ms INTEGER NOT NULL,
+  PRIMARY KEY (key_digest, body_digest)
+) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamHead:
+    """Where the stream stands after the last committed file."""
+
+    stream_id: bytes
+    last_sequence: int
+    last_digest: bytes
+    channel_sequences: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledFile:
+    """One ferry file as the spool keeps it."""
+
+    sequence: int
+    sealed_at_ms: int
+    entries: int
+    sealed: SealedFile
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A fingerprint to be remembered with the message it stands for."""
+
+    fingerprint: Fingerprint
+    message_id: bytes
+    accepted_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolUsage:
+    """What the spool holds: files, their bytes, and the age of the oldest (unix milliseconds)."""
+
+    files: int
+    bytes: int
+    oldest_at_ms: int | None
+
+
+class Spool:
+    """The spool database. One writer; not safe for use by two threads at once.
+
+    Raises StorageFault(STORAGE_FAILED) when the disk broke a promise: nothing after it may be
+    trusted. Raises Unavailable(MEDIUM_FULL) when there is no room: nothing was stored.
+    """
+
+    def __init__(self, path: Path, now_ms: int) -> None:
+        self._path = path
+        with _faults(path):
+            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = FULL")
+            self._database.execute("PRAGMA wal_autocheckpoint = 4000")
+            self._create(now_ms)
+        path.chmod(0o600)
+        self._bytes_kept = self.usage().bytes
+
+    def _create(self, now_ms: int) -> None:
+        version: int = self._database.execute("PRAGMA user_version").fetchone()[0]
+        if version == SCHEMA_VERSION:
+            return
+        if version != 0:
+            raise StorageFault(
+                reasons.STORAGE_FAILED, f"{self._path}: schema {version} is newer than this program"
+            )
+        self._database.executescript(
+            f"PRAGMA auto_vacuum = INCREMENTAL; BEGIN IMMEDIATE; {_SCHEMA}"
+            f"PRAGMA user_version = {SCHEMA_VERSION};"
+        )
+        self._database.execute(
+            "INSERT INTO stream VALUES (1, ?, ?, 0, ?)", (new_stream_id(), now_ms, GENESIS_DIGEST)
+        )
+        self._database.execute("COMMIT")
+
+    @classmethod
+    def open_read_only(cls, path: Path) -> Self:
+        """Open an existing spool for `status` and `resend` beside a running agent."""
+        spool = cls.__new__(cls)
+        spool._path = path  # noqa: SLF001 - this is the other constructor
+        with _faults(path):
+            uri = f"file:{path}?mode=ro"
+            spool._database = sqlite3.connect(uri, uri=True, isolation_level=None)  # noqa: SLF001
+            spool._database.execute("SELECT 1 FROM stream").fetchone()  # noqa: SLF001
+        return spool
+
+    def close(self) -> None:
+        """Close the database; what was committed stays."""
+        self._database.close()
+
+    def head(self) -> StreamHead:
+        """The stream's identity and where it stands."""
+        with _faults(self._path):
+            row = self._database.execute(
+                "SELECT stream_id, last_sequence, last_digest FROM stream"
+            ).fetchone()
+            channels = self._database.execute("SELECT channel, sequence FROM channels").fetchall()
+        return StreamHead(*row, dict(channels))
+
+    def find(self, fingerprint: Fingerprint) -> bytes | None:
+        """The id of the message that this fingerprint was remembered with."""
+        with _faults(self._path):
+            row = self._database.execute(
+                "SELECT message_id FROM fingerprints WHERE key_digest = ? AND body_digest = ?",
+                _index_key(fingerprint),
+            ).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def knows_key(self, fingerprint: Fingerprint) -> bool:
+        """Whether a message with the same key was remembered, whatever its bytes."""
+        with _faults(self._path):
+            row = self._database.execute(
+                "SELECT 1 FROM fingerprints WHERE key_digest = ? LIMIT 1",
+                _index_key(fingerprint)[:1],
+            ).fetchone()
+        return row is not None
+
+    def commit(
+        self,
+        file: SpooledFile,
+        channel_sequences: dict[str, int],
+        remembered: Iterable[Remembered],
+        *,
+        published_up_to: int,
+    ) -> None:
+        """Store the stream's next file durably, with everything that follows from it.
+
+        `published_up_to`: every file up to it is known to be on the medium.
+        """
+        with self._transaction():
+            self._insert(file)
+            self._database.executemany(
+                "INSERT INTO channels VALUES (?, ?) ON CONFLICT (channel) "
+                "DO UPDATE SET sequence = excluded.sequence",
+                channel_sequences.items(),
+            )
+            self._database.executemany(
+                "INSERT OR IGNORE INTO fingerprints VALUES (?, ?, ?, ?)",
+                [
+                    (*_index_key(row.fingerprint), row.message_id, row.accepted_at_ms)
+                    for row in remembered
+                ],
+            )
+            self._mark(published_up_to)
+        self._bytes_kept += len(file.sealed.data)
+
+    def replace(self, file: SpooledFile, forgotten: Sequence[Fingerprint]) -> None:
+        """Put another file in the place of the last one, which nobody has seen.
+
+        `forgotten` fingerprints belong to the messages that the new file withdraws.
+        """
+        with self._transaction():
+            self._database.execute(
+                "DELETE FROM files WHERE sequence = ? AND published = 0", (file.sequence,)
+            )
+            self._insert(file)
+            self._database.executemany(
+                "DELETE FROM fingerprints WHERE key_digest = ? AND body_digest = ?",
+                [_index_key(fingerprint) for fingerprint in forgotten],
+            )
+        self._bytes_kept = self.usage().bytes
+
+    def mark_published(self, up_to: int) -> None:
+        """Record that every file up to `up_to` is on the medium."""
+        with self._transaction():
+            self._mark(up_to)
+
+    def unpublished(self) -> list[SpooledFile]:
+        """The committed files not yet known to be on the medium, in order."""
+        return list(self._files("published = 0", ()))
+
+    def files(self, first: int, last: int) -> Iterator[SpooledFile]:
+        """The kept files of a range, in order; one at a time, so that memory stays flat."""
+        return self._files("sequence BETWEEN ? AND ?", (first, last))
+
+    def prune(self, older_than_ms: int, bytes_max: int, *, fingerprints_older_than_ms: int) -> int:
+        """Delete published files by age, then by size, oldest first. Returns how many.
+
+        Bounded work a call, so that the agent is never held up for long.
+        """
+        with self._transaction():
+            freed = self._delete_files("sealed_at_ms < ?", (older_than_ms,), _PRUNED_PER_CALL)
+            while self._bytes_kept - sum(freed) > bytes_max and len(freed) < _PRUNED_PER_CALL:
+                oldest = self._delete_files("TRUE", (), 1)
+                if not oldest:
+                    break
+                freed += oldest
+            self._database.execute(
+                "DELETE FROM fingerprints WHERE accepted_at_ms < ?", (fingerprints_older_than_ms,)
+            )
+        self._bytes_kept -= sum(freed)
+        with _faults(self._path):
+            self._database.execute("PRAGMA incremental_vacuum(2000)").fetchall()
+        return len(freed)
+
+    @property
+    def bytes_kept(self) -> int:
+        """The bytes of all kept ferry files, counted as they come and go."""
+        return self._bytes_kept
+
+    def usage(self) -> SpoolUsage:
+        """What the spool holds now; looks through the index of all files."""
+        with _faults(self._path):
+            row = self._database.execute(
+                "SELECT count(*), coalesce(sum(bytes), 0), min(sealed_at_ms) FROM files"
+            ).fetchone()
+        return SpoolUsage(*row)
+
+    def _insert(self, file: SpooledFile) -> None:
+        self._database.execute(
+            "INSERT INTO files VALUES (?, ?, ?, ?, ?, 0, ?)",
+            (
+                file.sequence,
+                file.sealed.digest,
+                file.sealed_at_ms,
+                file.entries,
+                len(file.sealed.data),
+                file.sealed.data,
+            ),
+        )
+        self._database.execute(
+            "UPDATE stream SET last_sequence = ?, last_digest = ?",
+            (file.sequence, file.sealed.digest),
+        )
+
+    def _mark(self, up_to: int) -> None:
+        self._database.execute(
+            "UPDATE files SET published = 1 WHERE published = 0 AND sequence <= ?", (up_to,)
+        )
+
+    def _files(self, where: str, parameters: tuple[int, ...]) -> Iterator[SpooledFile]:
+        with _faults(self._path):
+            rows = self._database.execute(
+                "SELECT sequence, sealed_at_ms, entries, digest, data FROM files "  # noqa: S608
+                f"WHERE {where} ORDER BY sequence",
+                parameters,
+            )
+            for sequence, sealed_at_ms, entries, digest, data in rows:
+                sealed = SealedFile(bytes(data), bytes(digest))
+                yield SpooledFile(sequence, sealed_at_ms, entries, sealed)
+
+    def _delete_files(self, where: str, parameters: tuple[int, ...], most: int) -> list[int]:
+        """Delete published files, oldest first; returns the size of each."""
+        rows = self._database.execute(
+            "DELETE FROM files WHERE sequence IN (SELECT sequence FROM files WHERE published = 1 "  # noqa: S608
+            f"AND {where} ORDER BY sequence LIMIT {most}) RETURNING bytes",
+            parameters,
+        ).fetchall()
+        return [row[0] for row in rows]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with _faults(self._path):
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+
+
+def _index_key(fingerprint: Fingerprint) -> tuple[bytes, bytes]:
+    return fingerprint.key_digest[:_DIGEST_BYTES], fingerprint.body_digest[:_DIGEST_BYTES]
+
+
+@contextmanager
+def _faults(path: Path) -> Iterator[None]:
+    """Tell a full disk, which passes, from a disk that failed, which does not."""
+    try:
+        yield
+    except FerryError:
+        raise
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in _FULL_ERRORS:
+            raise Unavailable(reasons.MEDIUM_FULL, f"spool {path}") from error
+        name = getattr(error, "sqlite_errorname", type(error).__name__)
+        raise StorageFault(reasons.STORAGE_FAILED, f"spool {path}: {name}") from error

@@ -1,0 +1,210 @@
+"""One batch, one ferry file, durable or refused: the order of steps and what failures leave."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from ferry_format import reasons
+from ferry_format.container import GENESIS_DIGEST, Opener, Sealer
+from ferry_format.envelope import Content, Envelope, Tombstone
+from ferry_format.identifiers import new_message_id
+from ferry_format.keys import KeyKind, TrustedSender, TrustStore, generate
+from ferry_format.medium.reader import MediumReader
+from ferry_format.medium.writer import MediumWriter
+from ferry_format.reasons import Refused, StorageFault, Unavailable
+from outer_agent.admission import Admitted, Fingerprint, Receipt
+from outer_agent.commit import Committer, Waiting
+from outer_agent.spool import Spool
+
+SIGN = generate(KeyKind.SIGN, "front-1", datetime.now(UTC))
+RECEIVE = generate(KeyKind.RECEIVE, "inner-1", datetime.now(UTC))
+NOW_MS = 1_700_000_000_000
+
+
+class FaultyMedium(MediumWriter):
+    """A real medium whose steps fail when told to."""
+
+    fail_stage: Exception | None = None
+    fail_publish: Exception | None = None
+    visibility_unknown = 0
+
+    def stage(self, stream_id, sequence, data):
+        if self.fail_stage:
+            raise self.fail_stage
+        return super().stage(stream_id, sequence, data)
+
+    def publish(self, staged):
+        if self.fail_publish:
+            raise self.fail_publish
+        return super().publish(staged)
+
+    def is_visible(self, stream_id, sequence):
+        if self.visibility_unknown:
+            self.visibility_unknown -= 1
+            if not self.visibility_unknown:
+                self.fail_publish = None
+            raise Unavailable(reasons.MEDIUM_UNAVAILABLE)
+        return super().is_visible(stream_id, sequence)
+
+
+class Outer:
+    """Spool, medium and committer in a folder, and the far side's view of the medium."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "medium").mkdir(exist_ok=True)
+        self.start()
+
+    def start(self) -> None:
+        self.spool = Spool(self.folder / "spool.db", NOW_MS)
+        self.medium = FaultyMedium(self.folder / "medium")
+        self.committer = Committer(
+            self.spool,
+            self.medium,
+            lambda stream_id: Sealer(SIGN, RECEIVE.public, "lane", stream_id),
+            lambda: NOW_MS,
+        )
+        self.committer.recover()
+
+    def restart(self) -> None:
+        self.spool.close()
+        self.start()
+
+    def files(self) -> list[Content]:
+        """Every published file, verified and unsealed, its chain checked."""
+        trust = TrustedSender("front-1", SIGN.public, frozenset({1}), frozenset({"adt", "lab"}))
+        opener = Opener(TrustStore([trust]), [RECEIVE], "lane")
+        reader = MediumReader(self.folder / "medium", None)
+        contents, digest = [], GENESIS_DIGEST
+        while (file := reader.read(self.committer.stream_id, len(contents) + 1)) is not None:
+            verified = opener.verify(file.data, NOW_MS)
+            assert verified.header.previous_digest == digest
+            digest = verified.digest
+            contents.append(opener.unseal(verified))
+        return contents
+
+
+@pytest.fixture
+def outer(tmp_path: Path) -> Outer:
+    return Outer(tmp_path)
+
+
+def message(channel: str = "adt", key: bytes | None = None, body: bytes = b"body") -> Waiting:
+    fingerprint = None if key is None else Fingerprint(key.ljust(32), body.ljust(32))
+    admitted = Admitted(new_message_id(NOW_MS), channel, NOW_MS, "text/plain", body, fingerprint)
+    return Waiting(admitted, "new")
+
+
+def test_a_batch_crosses_as_one_file_in_order(outer: Outer) -> None:
+    batch = [message("adt"), message("lab"), message("adt")]
+    outcomes = outer.committer.commit(batch)
+    assert outcomes == [Receipt(w.admitted.message_id, duplicate=False) for w in batch]
+    [content] = outer.files()
+    assert [(e.channel, e.channel_sequence) for e in content.entries] == [
+        ("adt", 1),
+        ("lab", 1),
+        ("adt", 2),
+    ]
+    assert content.beacon.channel_counts == (("adt", 2), ("lab", 1))
+
+
+def test_numbers_go_on_after_a_restart(outer: Outer) -> None:
+    outer.committer.commit([message("adt")])
+    outer.restart()
+    outer.committer.commit([message("adt")])
+    first, second = outer.files()
+    assert second.entries[0].channel_sequence == 2
+    assert len(first.entries) == 1
+
+
+def test_a_repeated_message_gets_its_first_receipt_and_crosses_once(outer: Outer) -> None:
+    [first] = outer.committer.commit([message(key=b"k")])
+    outer.restart()
+    [second] = outer.committer.commit([message(key=b"k")])
+    assert second == replace(first, duplicate=True)
+    assert len(outer.files()) == 1
+
+
+def test_a_message_repeated_within_one_batch_crosses_once(outer: Outer) -> None:
+    first, second = outer.committer.commit([message(key=b"k"), message(key=b"k")])
+    assert (first.message_id, first.duplicate) == (second.message_id, False)
+    assert second.duplicate
+    assert [len(content.entries) for content in outer.files()] == [1]
+
+
+def test_the_same_key_with_other_bytes_is_a_new_message_or_refused(outer: Outer) -> None:
+    outer.committer.commit([message(key=b"k", body=b"one")])
+    [new] = outer.committer.commit([message(key=b"k", body=b"two")])
+    assert isinstance(new, Receipt)
+    assert not new.duplicate
+    [refused] = outer.committer.commit([replace(message(key=b"k", body=b"three"), reuse="refuse")])
+    assert isinstance(refused, Refused)
+    assert refused.reason is reasons.ID_REUSED
+
+
+def test_a_full_medium_uses_up_nothing(outer: Outer) -> None:
+    outer.medium.fail_stage = Unavailable(reasons.MEDIUM_FULL)
+    [outcome] = outer.committer.commit([message(key=b"k")])
+    assert isinstance(outcome, Unavailable)
+    outer.medium.fail_stage = None
+    [again] = outer.committer.commit([message(key=b"k")])
+    assert isinstance(again, Receipt)
+    assert not again.duplicate
+    assert [content.entries[0].channel_sequence for content in outer.files()] == [1]
+
+
+def test_a_spooled_file_that_cannot_be_published_is_withdrawn_by_tombstones(outer: Outer) -> None:
+    waiting = message(key=b"k")
+    outer.medium.fail_publish = Unavailable(reasons.MEDIUM_UNAVAILABLE)
+    [outcome] = outer.committer.commit([waiting])
+    assert isinstance(outcome, Unavailable)
+    assert outer.files() == []
+    outer.medium.fail_publish = None
+    [again] = outer.committer.commit([waiting])
+    assert again == Receipt(waiting.admitted.message_id, duplicate=False)
+    withdrawn, sent = outer.files()
+    assert isinstance(withdrawn.entries[0], Tombstone)
+    assert isinstance(sent.entries[0], Envelope)
+    assert [withdrawn.entries[0].channel_sequence, sent.entries[0].channel_sequence] == [1, 2]
+
+
+def test_a_withdrawal_survives_a_restart(outer: Outer) -> None:
+    outer.medium.fail_publish = Unavailable(reasons.MEDIUM_UNAVAILABLE)
+    outer.committer.commit([message()])
+    outer.restart()
+    [content] = outer.files()
+    assert isinstance(content.entries[0], Tombstone)
+
+
+def test_an_undecided_publication_is_pursued_until_it_is_certain(
+    outer: Outer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outer_agent.commit._UNDECIDED_PAUSE_S", 0.01)
+    outer.medium.fail_publish = Unavailable(reasons.MEDIUM_UNAVAILABLE)
+    outer.medium.visibility_unknown = 3
+    [outcome] = outer.committer.commit([message()])
+    assert isinstance(outcome, Receipt)
+    assert len(outer.files()) == 1
+
+
+def test_a_crash_between_spool_and_medium_is_made_good_at_start(outer: Outer) -> None:
+    outer.medium.fail_publish = StorageFault(reasons.STORAGE_FAILED)
+    with pytest.raises(StorageFault):
+        outer.committer.commit([message(key=b"k")])
+    assert outer.files() == []
+    outer.restart()
+    assert len(outer.files()) == 1
+    [repeated] = outer.committer.commit([message(key=b"k")])
+    assert repeated.duplicate
+
+
+def test_a_heartbeat_carries_the_counts_and_no_entries(outer: Outer) -> None:
+    outer.committer.commit([message("adt"), message("adt")])
+    outer.committer.heartbeat()
+    _, heartbeat = outer.files()
+    assert heartbeat.entries == ()
+    assert heartbeat.beacon.channel_counts == (("adt", 2),)
