@@ -26,7 +26,7 @@ from inner_agent.delivery import (
     backoff_s,
     decide,
 )
-from inner_agent.delivery_store import DeliveryStore, Outcome
+from inner_agent.delivery_store import DeliveryStore, Orders, Outcome
 from inner_agent.sinks.base import Delivered, Failed, SinkResult
 
 RETRIED = [
@@ -126,7 +126,8 @@ class ChannelUnderCrashes(RuleBasedStateMachine):
     def _restart(self) -> None:
         self.queue: ChannelQueue = self.store.load("adt")
         self.pending: list[Outcome] = []
-        self.store.orders(())
+        self.seen: Orders | None = self.store.orders(())
+        self.given_up = set(self.discarded)
 
     def _next(self) -> int | None:
         requeued = self.queue.next_requeued()
@@ -157,6 +158,7 @@ class ChannelUnderCrashes(RuleBasedStateMachine):
         position = self._next()
         if position is None:
             return
+        assert position not in self.given_up, "discarded before the restart, and tried again"
         progress = self.queue.progress(position).after(result, 1)
         decision = decide(result, progress, self.policy, 0.5)
         state = State.DELIVERING
@@ -211,14 +213,19 @@ class ChannelUnderCrashes(RuleBasedStateMachine):
         self.discarded |= set(operator_orders.discard(self.path, [position], "x", now_ms=1))
 
     @rule()
-    def look(self) -> None:
-        self.commit()
+    def look_begins(self) -> None:
+        """The store's thread reads the orders; the loop goes on meanwhile."""
         orders = self.store.orders(tuple(self.queue.unfinished))
-        if orders is None:
+        self.seen = orders or self.seen
+
+    @rule()
+    def look_ends(self) -> None:
+        if self.seen is None:
             return
-        self.queue.requeue(orders.requeued.get("adt", []))
-        for position in orders.discarded.intersection(self.queue.unfinished):
+        self.queue.requeue(self.seen.requeued.get("adt", []))
+        for position in self.seen.discarded.intersection(self.queue.unfinished):
             self.queue.settle(position, self.queue.progress(position))
+        self.seen = None
 
     @invariant()
     def first_deliveries_are_in_order(self) -> None:
