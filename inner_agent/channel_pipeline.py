@@ -115,6 +115,11 @@ class ChannelPipeline:
         return self._route.channel
 
     @property
+    def sink(self) -> Sink:
+        """Where this channel's messages go."""
+        return self._sink
+
+    @property
     def cursor(self) -> int:
         """The position up to which this channel is settled."""
         return self._queue.cursor

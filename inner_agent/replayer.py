@@ -128,7 +128,7 @@ class Replayer:
         ]
 
     async def wait(self) -> None:
-        """Return when all pipelines have been stopped; raise what ended a task of ours early."""
+        """Return once stopped; raise what ended one of the tasks early."""
         tasks = [*self._pipeline_tasks, *self._tasks]
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         for task in done:
@@ -234,10 +234,16 @@ class Replayer:
         self._count_again_at_s = began_s + COUNT_PAUSE_TIMES * took_s
 
     async def _watch(self, sink: Sink) -> None:
-        """Probe the sink now and then, so that an idle channel's dead sink is known in time."""
+        """Probe the sink now and then, so that an idle channel's dead sink is known in time.
+
+        While a message is being retried, its attempts tell more: a sink may let us connect and yet
+        take nothing.
+        """
+        pipelines = [each for each in self._pipelines.values() if each.sink is sink]
         while True:
-            reason = await sink.probe()
-            self._metrics.sink_up.labels(sink.name).set(reason is None)
+            if not any(pipeline.open_positions() for pipeline in pipelines):
+                reason = await sink.probe()
+                self._metrics.sink_up.labels(sink.name).set(reason is None)
             await asyncio.sleep(self._times.probe_s)
 
 

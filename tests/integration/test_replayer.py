@@ -383,6 +383,17 @@ async def test_a_journal_that_is_behind_is_refused(bench: Bench) -> None:
             pass
 
 
+async def test_a_sink_that_connects_and_answers_nothing_is_down(bench: Bench) -> None:
+    fill(bench.journal, 1)
+    async with Hl7Receiver(default=Hl7Behaviour.CLOSE_AFTER_READ) as receiver:
+        sink = MllpSink(MllpSettings("his", receiver.host, receiver.port))
+        async with bench.running({"his": sink}, {"adt": "his"}):
+            await receiver.recording.wait_for_arrivals(3)
+            for _ in range(15):
+                await asyncio.sleep(0.02)
+                assert bench.metric("ferry_inner_sink_up", sink="his") == 0
+
+
 async def test_sink_up_and_waiting_tell_what_is_stuck(bench: Bench) -> None:
     receiver = HttpReceiver()
     await receiver.start()
