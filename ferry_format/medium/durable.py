@@ -10,8 +10,9 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from ferry_format import reasons
@@ -53,6 +54,7 @@ def write_new(path: str, data: bytes) -> None:
     )
     try:
         try:
+            os.fchmod(descriptor, FILE_MODE)  # the inner reads by group, whatever the umask
             remaining = memoryview(data)
             while remaining:
                 remaining = remaining[os.write(descriptor, remaining) :]
@@ -60,8 +62,25 @@ def write_new(path: str, data: bytes) -> None:
         finally:
             os.close(descriptor)
     except OSError:
-        os.unlink(path)
+        with suppress(OSError):
+            os.unlink(path)
         raise
+
+
+def make_directory(parent: str, name: str) -> None:
+    """Have the directory `name` in `parent`, durably; one that is there is as good. Raises OSError.
+
+    The mode is widened for the group and never narrowed, so that a set-group-id bit stays.
+    """
+    path = f"{parent}/{name}"
+    try:
+        os.mkdir(path, DIRECTORY_MODE)
+    except FileExistsError:
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            raise
+    else:
+        os.chmod(path, stat.S_IMODE(os.lstat(path).st_mode) | DIRECTORY_MODE)
+    sync_directory(parent)
 
 
 def sync_directory(path: str) -> None:
@@ -76,7 +95,9 @@ def sync_directory(path: str) -> None:
 def rename_new(source: str, target: str) -> None:
     """Rename without replacing. Raises FileExistsError if `target` exists, OSError otherwise.
 
-    Filesystems that cannot refuse a replacement (some network ones) get a link and an unlink.
+    Filesystems that cannot refuse a replacement (NFS, 9p) are asked first and then told to rename:
+    the lock on the spool sees to it that no other outer comes between. A link and an unlink would
+    refuse by themselves, but the reader would meet a file with two names in the meantime.
     """
     result = _LIBC.renameat2(
         _AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE
@@ -86,5 +107,21 @@ def rename_new(source: str, target: str) -> None:
     code = ctypes.get_errno()
     if code not in {errno.EINVAL, errno.ENOSYS}:
         raise OSError(code, os.strerror(code))
-    os.link(source, target, follow_symlinks=False)
-    os.unlink(source)
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    os.rename(source, target)
+
+
+def holds(path: str, data: bytes) -> bool:
+    """Whether a regular file with exactly these bytes stands there. Raises OSError."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:
+            return False
+        raise
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size != len(data):
+            return False
+        return file.read(len(data) + 1) == data

@@ -8,11 +8,15 @@ from typing import Final
 from ferry_format.limits import SEQUENCE_MAX
 
 STAGE: Final = ".stage"
+NOT_FOREIGN: Final = frozenset({STAGE, "lost+found"})
+"""What may lie in the root beside streams: the second is every ext4 filesystem's own."""
+
 FILES_PER_SHARD: Final = 4096
 
 _STREAM = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _SHARD = re.compile(r"[0-9]{16}", re.ASCII)
 _FILE = re.compile(r"([0-9]{20})\.ferry", re.ASCII)
+_STAGING = re.compile(r"[0-9]{20}\.[0-9a-f]{16}\.part", re.ASCII)
 
 
 def stream_name(stream_id: bytes) -> str:
@@ -20,9 +24,14 @@ def stream_name(stream_id: bytes) -> str:
     return stream_id.hex()
 
 
+def shard_number(sequence: int) -> int:
+    """The shard that a sequence belongs to."""
+    return sequence // FILES_PER_SHARD
+
+
 def shard_name(sequence: int) -> str:
     """The directory, inside its stream's, of a sequence."""
-    return f"{sequence // FILES_PER_SHARD:016d}"
+    return f"{shard_number(sequence):016d}"
 
 
 def file_name(sequence: int) -> str:
@@ -52,5 +61,18 @@ def parse_file(shard: int, name: str) -> int | None:
     if match is None:
         return None
     sequence = int(match[1])
-    lawful = 1 <= sequence <= SEQUENCE_MAX and sequence // FILES_PER_SHARD == shard
+    lawful = 1 <= sequence <= SEQUENCE_MAX and shard_number(sequence) == shard
     return sequence if lawful else None
+
+
+def staging_name(sequence: int, nonce: bytes) -> str:
+    """The name, in the staging directory, of a file being written; `nonce` is 8 random bytes.
+
+    Random, since a process id means nothing across containers and hosts that share a medium.
+    """
+    return f"{sequence:020d}.{nonce.hex()}.part"
+
+
+def is_staging_name(name: str) -> bool:
+    """Whether a writer gave this name in the staging directory."""
+    return _STAGING.fullmatch(name) is not None

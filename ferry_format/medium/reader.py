@@ -17,7 +17,7 @@ from typing import Final
 
 from ferry_format import reasons
 from ferry_format.medium import layout, safe_open
-from ferry_format.medium.listing import numbered_names
+from ferry_format.medium.listing import all_names, numbered_names
 from ferry_format.medium.safe_open import Identity
 from ferry_format.reasons import Unavailable
 
@@ -66,7 +66,7 @@ class MediumReader:
     def streams(self) -> list[bytes]:
         """The streams that have a directory."""
         with self._readable() as root:
-            names = (layout.parse_stream(name) for name in os.listdir(root))
+            names = (layout.parse_stream(name) for name in all_names(root))
             return sorted(stream for stream in names if stream is not None)
 
     def available(self, stream_id: bytes, from_sequence: int) -> Iterator[int]:
@@ -88,8 +88,8 @@ class MediumReader:
         """How many names the layout does not know, by reason code; bounded as `available` is."""
         count = 0
         with self._readable() as root:
-            for name in os.listdir(root):
-                known = name == layout.STAGE or layout.parse_stream(name) is not None
+            for name in all_names(root):
+                known = name in layout.NOT_FOREIGN or layout.parse_stream(name) is not None
                 count += 0 if known else 1
         for stream in self.streams():
             count += self._foreign_in(layout.stream_name(stream))
@@ -107,7 +107,7 @@ class MediumReader:
 
     def _entries(self, path: str) -> int:
         with self._directory(path) as directory:
-            return 0 if directory is None else len(os.listdir(directory))
+            return 0 if directory is None else len(all_names(directory))
 
     def _names(self, path: str, parse: Callable[[str], int | None]) -> list[tuple[int, str]]:
         with self._directory(path) as directory:
@@ -135,7 +135,7 @@ class MediumReader:
         """
         root: int | None = None
         try:
-            root = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            root = safe_open.open_root(self._root)
             yield root
         except OSError as error:
             where = f"{self._root}: {error.strerror}"

@@ -13,6 +13,7 @@ import os
 import stat
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from ferry_format import reasons
@@ -23,6 +24,8 @@ from ferry_format.reasons import Reason, Refused
 _OPENAT2: Final = 437  # the same on every architecture
 _RESOLVE: Final = 0x01 | 0x02 | 0x04 | 0x08  # NO_XDEV, NO_MAGICLINKS, NO_SYMLINKS, BENEATH
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
+_NO_ATIME: Final = getattr(os, "O_NOATIME", 0)
+_ATTEMPTS: Final = 3
 _NO_OPENAT2: Final = frozenset({errno.ENOSYS, errno.EPERM})
 _NOT_READABLE: Final = frozenset({errno.EACCES, errno.EPERM})
 _LINK_IN_THE_WAY: Final = frozenset({errno.ELOOP, errno.EXDEV, errno.ENOTDIR, errno.ENXIO})
@@ -54,14 +57,36 @@ def read_once(root: int, path: str, owner_uid: int) -> tuple[bytes, Identity]:
     Raises FileNotFoundError if there is no such name, HostileFile if it must not be read, and
     OSError if the medium cannot be read.
     """
-    descriptor = _open(root, path)
+    for _ in range(_ATTEMPTS):
+        read = _attempt(root, path, owner_uid)
+        if read is not None:
+            return read
+    raise HostileFile(reasons.FILE_CHANGED, path, _identify(root, path))
+
+
+def open_root(path: Path) -> int:
+    """A descriptor of the medium's root. Raises OSError. The caller closes it."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    try:
+        return os.open(path, flags | _NO_ATIME)
+    except PermissionError:
+        return os.open(path, flags)
+
+
+def _attempt(root: int, path: str, owner_uid: int) -> tuple[bytes, Identity] | None:
+    """One reading; None if the name was taken from the file meanwhile (cleaned, or resent)."""
+    descriptor = _open(root, path, owner_uid=owner_uid)
     try:
         before = os.fstat(descriptor)
+        if before.st_nlink == 0:
+            return None
         _check(before, path, owner_uid)
         data = _read_all(descriptor, before.st_size)
         after = os.fstat(descriptor)
     finally:
         os.close(descriptor)
+    if after.st_nlink == 0:
+        return None
     if _identity(after) != _identity(before) or len(data) != before.st_size:
         raise HostileFile(reasons.FILE_CHANGED, path, _identity(after))
     return data, _identity(before)
@@ -78,20 +103,53 @@ def open_directory(root: int, path: str) -> int | None:
         return None
 
 
-def _open(root: int, path: str, flags: int = 0) -> int:
+def _open(root: int, path: str, flags: int = 0, *, owner_uid: int | None = None) -> int:
     try:
-        try:
-            return _openat2(root, path, flags)
-        except OSError as error:
-            if error.errno not in _NO_OPENAT2:
-                raise
-            return _open_stepwise(root, path, flags)
+        if os.geteuid() in {0, owner_uid}:
+            try:  # an access time would be a mark that the reader leaves on the medium
+                return _open_beneath(root, path, flags | _NO_ATIME)
+            except PermissionError:
+                pass
+        return _open_beneath(root, path, flags)
     except OSError as error:
         if error.errno in _LINK_IN_THE_WAY:
-            raise HostileFile(reasons.NOT_A_REGULAR_FILE, path, None) from error
-        if error.errno in _NOT_READABLE:
-            raise HostileFile(reasons.WRONG_OWNER, path, None) from error
+            raise HostileFile(reasons.NOT_A_REGULAR_FILE, path, _identify(root, path)) from error
+        if error.errno in _NOT_READABLE and owner_uid is not None:
+            _check(_look_at(root, path), path, owner_uid)  # a device on a nodev mount, a stranger's
         raise
+
+
+def _open_beneath(root: int, path: str, flags: int) -> int:
+    try:
+        return _openat2(root, path, flags)
+    except OSError as error:
+        if error.errno not in _NO_OPENAT2:
+            raise
+        return _open_stepwise(root, path, flags)
+
+
+def _identify(root: int, path: str) -> Identity | None:
+    """What stands at `path`, or in its way; None if that is gone by now."""
+    try:
+        return _identity(_look_at(root, path))
+    except FileNotFoundError:
+        return None
+
+
+def _look_at(root: int, path: str) -> os.stat_result:
+    """The status of the first thing on the way along `path` that is no directory, or of its end."""
+    folder = os.dup(root)
+    try:
+        for part in path.split("/"):
+            inner = os.open(part, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+            status = os.fstat(folder)
+            if not stat.S_ISDIR(status.st_mode):
+                break
+        return status
+    finally:
+        os.close(folder)
 
 
 def _openat2(root: int, path: str, flags: int) -> int:
@@ -115,13 +173,14 @@ def _open_stepwise(root: int, path: str, flags: int) -> int:
     folder = os.dup(root)
     try:
         device = os.fstat(root).st_dev
-        for part in folders:
-            inner = os.open(part, _FLAGS | os.O_DIRECTORY, dir_fd=folder)
+        steps = [(part, _FLAGS | os.O_DIRECTORY) for part in folders]
+        for part, step_flags in [*steps, (name, _FLAGS | flags)]:
+            inner = os.open(part, step_flags, dir_fd=folder)
             os.close(folder)
             folder = inner
             if os.fstat(folder).st_dev != device:
-                raise HostileFile(reasons.NOT_A_REGULAR_FILE, path, None)
-        return os.open(name, _FLAGS | flags, dir_fd=folder)
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), path)
+        return os.dup(folder)
     finally:
         os.close(folder)
 

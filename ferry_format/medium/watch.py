@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import select
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from watchdog.observers.inotify_c import (
@@ -34,10 +36,28 @@ _CALLBACK = CallbackId(1)
 """One callback a directory: the id need only be unique within a watch."""
 
 
+class _CallersInotify(InotifyFD):
+    """watchdog's inotify, read by its caller instead of a thread that is never started."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        os.set_inheritable(self._inotify_fd, False)  # noqa: FBT003
+        os.set_blocking(self._inotify_fd, False)  # noqa: FBT003
+        # The base class takes it that a thread reads from the start on, and leaves it to that
+        # thread to close the descriptors.
+        self._is_reading = False
+
+    def fileno(self) -> int:
+        """The inotify descriptor."""
+        return self._inotify_fd
+
+
 class _Directory:
     """watchdog's callback for one directory: notices when the watch on it ended."""
 
-    def __init__(self, watch: Watch, path: Path) -> None:
+    def __init__(self, watch: Watch, path: Path, identity: tuple[int, int]) -> None:
+        self.identity = identity
+        self.watch_descriptor: WatchDescriptor | None = None
         self._watch = watch
         self._path = path
 
@@ -46,7 +66,7 @@ class _Directory:
 
     def on_watch_deleted(self, _wd: WatchDescriptor) -> None:
         """The directory went away, or its filesystem was unmounted."""
-        self._watch.forget(self._path)
+        self._watch.forget(self._path, self)
 
     def on_queue_overflow(self) -> None:
         """Nothing: the overflow is an event, and the caller looks for everything anyway."""
@@ -56,27 +76,37 @@ class Watch:
     """Waits for events in a few directories. Not safe for use by two threads at once."""
 
     def __init__(self) -> None:
-        self._inotify = InotifyFD()
+        self._inotify = _CallersInotify()
         self._poll = select.poll()
-        self._poll.register(self._inotify._inotify_fd, select.POLLIN)  # noqa: SLF001
-        self._watched: dict[Path, WatchDescriptor] = {}
+        self._poll.register(self._inotify.fileno(), select.POLLIN)
+        self._watched: dict[Path, _Directory] = {}
 
     def add(self, path: Path) -> bool:
         """Watch a directory; False if it is not there, or not one."""
-        if path in self._watched:
-            return True
         try:
-            self._watched[path] = self._inotify.add_callback(
-                os.fsencode(path), _MASK, _Directory(self, path), _CALLBACK
+            status = os.lstat(path)
+            known = self._watched.get(path)
+            if known is not None:
+                if known.identity == (status.st_dev, status.st_ino):
+                    return True
+                self._remove(path)  # another directory stands there now, or a mount covers it
+            directory = _Directory(self, path, (status.st_dev, status.st_ino))
+            directory.watch_descriptor = self._inotify.add_callback(
+                os.fsencode(path), _MASK, directory, _CALLBACK
             )
         except OSError:
             return False
+        self._watched[path] = directory
         return True
 
-    def follow(self, root: Path, stream_id: bytes | None, sequence: int) -> None:
-        """Watch where the next files of a stream appear: its shard and the one after it."""
+    def follow(self, root: Path, heads: Mapping[bytes, int]) -> None:
+        """Watch where the next files appear: of each stream, the shard of its next sequence.
+
+        `heads` are the next sequences by stream id. Watched are the root, each stream's directory,
+        the shard and the one after it. To be called now and then, since directories come and go.
+        """
         wanted = {root}
-        if stream_id is not None:
+        for stream_id, sequence in heads.items():
             stream = root / layout.stream_name(stream_id)
             wanted |= {
                 stream,
@@ -84,13 +114,20 @@ class Watch:
                 stream / layout.shard_name(sequence + layout.FILES_PER_SHARD),
             }
         for path in self._watched.keys() - wanted:
-            self._inotify.remove_callbacks([(self._watched.pop(path), _CALLBACK)])
+            self._remove(path)
         for path in wanted:
             self.add(path)
 
-    def forget(self, path: Path) -> None:
+    def forget(self, path: Path, directory: _Directory) -> None:
         """The watch on `path` ended by itself; the next `follow` renews it."""
-        self._watched.pop(path, None)
+        if self._watched.get(path) is directory:
+            del self._watched[path]
+
+    def _remove(self, path: Path) -> None:
+        descriptor = self._watched.pop(path).watch_descriptor
+        if descriptor is not None:
+            with suppress(OSError):  # it ended by itself
+                self._inotify.remove_callbacks([(descriptor, _CALLBACK)])
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for an event; False if none came. Further events that waited are taken with it."""
@@ -102,8 +139,7 @@ class Watch:
 
     def fileno(self) -> int:
         """The descriptor that becomes readable with an event."""
-        descriptor: int = self._inotify._inotify_fd  # noqa: SLF001
-        return descriptor
+        return self._inotify.fileno()
 
     def close(self) -> None:
         """Stop watching."""

@@ -1,26 +1,30 @@
 """Publishing on the medium: stage, rename, synchronise; resend; clean.
 
-The outer's side alone. A published name never changes its bytes. The medium holds no lock file:
-that one outer writes is seen to by the lock on its spool, on its own host.
+The outer's side alone. A published name never changes its bytes.
+
+The medium holds no lock file: locks are what network filesystems keep worst, and a lock that a
+stranger can hold would stop the ferry. That one outer writes is seen to by the lock on its spool,
+on its own host; should two write all the same (a cloned machine), staging names are random, and a
+name that already holds other bytes stops the second.
 """
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import os
-from collections.abc import Iterator
+import time
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 from ferry_format import reasons
-from ferry_format.medium import durable, layout
-from ferry_format.medium.listing import numbered_names
+from ferry_format.medium import cleaning, durable, layout
 from ferry_format.reasons import StorageFault
 
 _CLEANED_PER_CALL: Final = 2000
+_STAGING_KEEP_MS: Final = 3_600_000
+_NONCE_BYTES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,64 +34,67 @@ class Staged:
     stream_id: bytes
     sequence: int
     path: str
-    digest: bytes
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What lies on the medium: files and their bytes, as this writer counts them."""
+    """What lies on the medium, as this writer counts it, and what room its filesystem has left."""
 
     files: int
     bytes: int
+    free_bytes: int
+    free_inodes: int | None
+    """None where the filesystem has no fixed number of them."""
 
 
 class MediumWriter:
     """Writes one medium. Not safe for use by two threads at once.
 
     Every method raises Unavailable(MEDIUM_FULL or MEDIUM_UNAVAILABLE) if it may work later, and
-    StorageFault if the disk failed.
+    StorageFault if the disk failed. The root is never created, and the staging directory only once
+    in a writer's life: a medium that was unmounted under it is then found out, rather than files
+    published into the empty mount point.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = os.fspath(root)
         self._stage = f"{self._root}/{layout.STAGE}"
+        self._stage_known = False
         self._shards: set[str] = set()
-        self._staged = 0
-        self._usage: Usage | None = None
+        self._counted: tuple[int, int] | None = None
 
     def stage(self, stream_id: bytes, sequence: int, data: bytes) -> Staged:
         """Write a file aside, durably; a full medium is met here, before anything was promised."""
+        path = f"{self._stage}/{layout.staging_name(sequence, os.urandom(_NONCE_BYTES))}"
         with durable.told_apart("medium"):
-            if not os.path.isdir(self._root):
-                raise FileNotFoundError(2, "no such directory", self._root)
-            os.makedirs(self._stage, durable.DIRECTORY_MODE, exist_ok=True)
-            self._make_shards(stream_id, sequence)
-            self._staged += 1
-            path = f"{self._stage}/{os.getpid()}-{self._staged}-{layout.file_name(sequence)}"
-            with suppress(FileNotFoundError):
-                os.unlink(path)
+            if not self._stage_known:
+                durable.make_directory(self._root, layout.STAGE)
+                self._stage_known = True
             durable.write_new(path, data)
-        return Staged(stream_id, sequence, path, hashlib.sha256(data).digest())
+            try:
+                self._make_shards(stream_id, sequence)
+            except OSError:
+                os.unlink(path)
+                raise
+        return Staged(stream_id, sequence, path, data)
 
     def publish(self, staged: Staged) -> None:
         """Make a staged file visible and durable under its name.
 
-        A name that already holds the same bytes counts as done. Raises StorageFault if it holds
-        others: then this outer is not the only writer, or was restored from an old backup.
+        May be called again after it failed, wherever it did. A name that already holds the same
+        bytes is replaced by the staged file, so that what this call synchronises is its own work.
+        Raises StorageFault(SEQUENCE_REUSED) if the name holds other bytes: then this outer is not
+        the only writer, or was restored from an old backup.
         """
         target = self._path(staged.stream_id, staged.sequence)
         with durable.told_apart("medium"):
             try:
-                durable.rename_new(staged.path, target)
-            except FileExistsError:
-                if _digest(target) != staged.digest:
-                    raise StorageFault(
-                        reasons.STORAGE_FAILED,
-                        f"medium: sequence {staged.sequence} is there with other content",
-                    ) from None
-                os.unlink(staged.path)
+                self._bring_in(staged, target)
+            except FileNotFoundError:
+                self._restore(staged)
+                self._bring_in(staged, target)
             durable.sync_directory(os.path.dirname(target))
-            self._count(target)
 
     def discard(self, staged: Staged) -> None:
         """Remove a staged file; one that cannot be removed is cleaned away later."""
@@ -97,98 +104,126 @@ class MediumWriter:
     def is_visible(self, stream_id: bytes, sequence: int) -> bool:
         """Whether a name is there. Raises Unavailable if that cannot be known."""
         with durable.told_apart("medium"):
-            os.stat(self._root)
-            return os.path.lexists(self._path(stream_id, sequence))
+            os.stat(self._stage if self._stage_known else self._root)
+            try:
+                os.lstat(self._path(stream_id, sequence))
+            except FileNotFoundError:
+                return False
+            return True
 
     def publish_again(self, stream_id: bytes, sequence: int, data: bytes) -> None:
-        """Put a file (back) in its place, byte for byte, whatever stands there now."""
+        """Put a file (back) in its place, byte for byte, whatever file stands there now."""
         staged = self.stage(stream_id, sequence, data)
         target = self._path(stream_id, sequence)
-        with durable.told_apart("medium"):
-            os.replace(staged.path, target)
-            durable.sync_directory(os.path.dirname(target))
-        self._usage = None
+        try:
+            with durable.told_apart("medium"):
+                try:
+                    self._replace(staged, target)
+                except FileNotFoundError:
+                    self._restore(staged)
+                    self._replace(staged, target)
+                durable.sync_directory(os.path.dirname(target))
+        finally:
+            self.discard(staged)
 
-    def clean(self, stream_id: bytes, older_than_ms: int, *, never_from_sequence: int) -> int:
-        """Delete files by age (their own modification time), oldest first; returns how many.
+    def clean(
+        self,
+        stream_id: bytes,
+        older_than_ms: int,
+        *,
+        never_from_sequence: int,
+        bytes_max: int | None = None,
+    ) -> int:
+        """Delete a stream's files by age, and by size if `bytes_max` is given; returns how many.
 
-        Never at or above `never_from_sequence`, which holds the newest file in its place. Also
-        clears away staging files as old, and shards that have become empty. Bounded work a call.
+        Lowest sequences first; by age as long as they were last published before `older_than_ms`,
+        by size until the medium holds no more than `bytes_max`. Never at or above
+        `never_from_sequence`: the caller passes the first one that may still be needed. A resent
+        file is young again and holds those after it until it is old. Also removes leftovers of
+        crashes that are over an hour old, and shards that have become empty. Bounded work a call.
         """
         removed = 0
         with durable.told_apart("medium"):
-            self._clear_stage(older_than_ms)
-            for sequence, path in self._published(stream_id):
-                status = os.stat(path, follow_symlinks=False)
-                young = status.st_mtime_ns // 1_000_000 >= older_than_ms
-                if young or sequence >= never_from_sequence or removed >= _CLEANED_PER_CALL:
+            _, size = self._count()
+            for file in cleaning.oldest_first(self._stream(stream_id)):
+                too_much = bytes_max is not None and size > bytes_max
+                keep = file.modified_at_ms >= older_than_ms and not too_much
+                if keep or file.sequence >= never_from_sequence or removed >= _CLEANED_PER_CALL:
                     break
-                os.unlink(path)
+                os.unlink(file.path)
                 removed += 1
-                if self._usage is not None:
-                    self._usage = Usage(self._usage.files - 1, self._usage.bytes - status.st_size)
-            self._clear_shards(stream_id, never_from_sequence)
+                size -= file.size_bytes
+                self._counts(-1, -file.size_bytes)
+            below_shard = layout.shard_number(never_from_sequence)
+            self._shards.difference_update(
+                cleaning.remove_empty_shards(self._stream(stream_id), below_shard)
+            )
+            stale_ms = time.time_ns() // 1_000_000 - _STAGING_KEEP_MS
+            cleaning.remove_stale_staging(self._stage, stale_ms)
         return removed
 
     def usage(self) -> Usage:
         """What lies on the medium; counted by a walk once, and kept up to date from then on."""
-        if self._usage is None:
-            with durable.told_apart("medium"):
-                self._usage = self._walk()
-        return self._usage
+        with durable.told_apart("medium"):
+            files, size = self._count()
+            room = os.statvfs(self._root)
+        free_inodes = room.f_favail if room.f_files else None
+        return Usage(files, size, room.f_bavail * room.f_frsize, free_inodes)
+
+    def _stream(self, stream_id: bytes) -> str:
+        return f"{self._root}/{layout.stream_name(stream_id)}"
 
     def _path(self, stream_id: bytes, sequence: int) -> str:
         return f"{self._root}/{layout.file_path(stream_id, sequence)}"
 
     def _make_shards(self, stream_id: bytes, sequence: int) -> None:
         """The shard of `sequence`, and the one after it, so that a reader can watch it in time."""
-        stream = f"{self._root}/{layout.stream_name(stream_id)}"
+        stream = self._stream(stream_id)
         for near in (sequence, sequence + layout.FILES_PER_SHARD):
-            shard = f"{stream}/{layout.shard_name(near)}"
-            if shard not in self._shards:
-                os.makedirs(shard, durable.DIRECTORY_MODE, exist_ok=True)
-                durable.sync_directory(stream)
-                durable.sync_directory(self._root)
-                self._shards.add(shard)
+            shard = layout.shard_name(near)
+            if f"{stream}/{shard}" not in self._shards:
+                durable.make_directory(self._root, layout.stream_name(stream_id))
+                durable.make_directory(stream, shard)
+                self._shards.add(f"{stream}/{shard}")
 
-    def _published(self, stream_id: bytes) -> Iterator[tuple[int, str]]:
-        stream = f"{self._root}/{layout.stream_name(stream_id)}"
-        for number, shard in numbered_names(stream, layout.parse_shard):
-            parse = partial(layout.parse_file, number)
-            for sequence, name in numbered_names(f"{stream}/{shard}", parse):
-                yield sequence, f"{stream}/{shard}/{name}"
+    def _bring_in(self, staged: Staged, target: str) -> None:
+        try:
+            durable.rename_new(staged.path, target)
+        except FileExistsError:
+            if not durable.holds(target, staged.data):
+                self.discard(staged)
+                raise StorageFault(
+                    reasons.SEQUENCE_REUSED, f"medium: sequence {staged.sequence}"
+                ) from None
+            self._replace(staged, target)
+        else:
+            self._counts(1, len(staged.data))
 
-    def _clear_stage(self, older_than_ms: int) -> None:
-        with suppress(FileNotFoundError):
-            for entry in os.scandir(self._stage):
-                if entry.stat(follow_symlinks=False).st_mtime_ns // 1_000_000 < older_than_ms:
-                    os.unlink(entry.path)
+    def _replace(self, staged: Staged, target: str) -> None:
+        try:
+            before: os.stat_result | None = os.lstat(target)
+        except FileNotFoundError:
+            before = None
+        os.replace(staged.path, target)
+        if before is None:
+            self._counts(1, len(staged.data))
+        else:
+            self._counts(0, len(staged.data) - before.st_size)
 
-    def _clear_shards(self, stream_id: bytes, never_from_sequence: int) -> None:
-        stream = f"{self._root}/{layout.stream_name(stream_id)}"
-        current = never_from_sequence // layout.FILES_PER_SHARD
-        for number, shard in numbered_names(stream, layout.parse_shard):
-            if number >= current:
-                break
-            with suppress(OSError):  # not empty
-                os.rmdir(f"{stream}/{shard}")
-                self._shards.discard(f"{stream}/{shard}")
+    def _restore(self, staged: Staged) -> None:
+        """Bring back what a publication needs: its shard was removed, or its file already moved."""
+        self._shards.clear()
+        if not os.path.exists(self._stage):
+            raise OSError(errno.ENODEV, "the staging directory is gone: is the medium mounted?")
+        self._make_shards(staged.stream_id, staged.sequence)
+        if not os.path.lexists(staged.path):
+            durable.write_new(staged.path, staged.data)
 
-    def _walk(self) -> Usage:
-        files = size = 0
-        for folder, _, names in os.walk(self._root):
-            for name in names:
-                with suppress(FileNotFoundError):
-                    size += os.stat(f"{folder}/{name}", follow_symlinks=False).st_size
-                    files += 1
-        return Usage(files, size)
+    def _count(self) -> tuple[int, int]:
+        if self._counted is None:
+            self._counted = cleaning.count_files(self._root)
+        return self._counted
 
-    def _count(self, target: str) -> None:
-        if self._usage is not None:
-            size = os.stat(target, follow_symlinks=False).st_size
-            self._usage = Usage(self._usage.files + 1, self._usage.bytes + size)
-
-
-def _digest(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
+    def _counts(self, files: int, size: int) -> None:
+        if self._counted is not None:
+            self._counted = (self._counted[0] + files, self._counted[1] + size)
