@@ -88,7 +88,8 @@ class AuditTrail:
         """Add a record. With `durable`, return only when it is on the disk.
 
         Field values are plain as in logs (ids as bytes become hex), and never message content.
-        Raises StorageFault if a write fails, or if too much waits because earlier ones did.
+        Raises StorageFault if a write fails. The record then waits for the next write, unless so
+        much waits already (2 * WAITING_BYTES_MAX) that it was not taken.
         """
         with self._lock:
             self._check_open()
@@ -157,7 +158,7 @@ class AuditTrail:
 
     def _add(self, event: str, fields: dict[str, object]) -> None:
         if self._waiting_bytes > 2 * WAITING_BYTES_MAX:
-            raise StorageFault(reasons.STORAGE_FAILED, f"{self._folder}: audit trail not writable")
+            self._write(durable=False)  # raises: too much waits already to keep this record too
         line = audit_format.plain_line(
             n=self._n + 1,
             at_ms=self._now_ms(),

@@ -203,7 +203,7 @@ POLICY_MISTAKES = [
     ids=[f"{row[3]}-{row[4]}" for row in CONFIG_MISTAKES + POLICY_MISTAKES],
 )
 def test_each_mistake_is_told(
-    host: Host, file: str, old: str, new: str, line: int, key: str, problem: str, action: str
+    host: Host, *, file: str, old: str, new: str, line: int, key: str, problem: str, action: str
 ) -> None:
     change(host.folder / file, old, new)
     found = [one for one in problems(host) if Path(one.file).name == file and one.key == key]
