@@ -6,9 +6,11 @@ that none can be forgotten by a source.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from ferry_format import reasons
@@ -17,7 +19,7 @@ from ferry_format.reasons import FerryError, Reason, Refused, Unavailable
 from ferry_runtime.logs import event
 from outer_agent import admission
 from outer_agent.admission import Admitted, RateState, Receipt, Submission
-from outer_agent.commit import Reuse
+from outer_agent.commit import Outcome, Reuse
 from outer_agent.metrics import UNKNOWN_CHANNEL, OuterMetrics
 from outer_agent.policy import OuterChannel
 from validators.hl7v2.header import read_header
@@ -53,6 +55,16 @@ class AuditRecord(Protocol):
     def record(self, event: str, /, **fields: object) -> None:
         """Add one record."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A message that may be published."""
+
+    sender: str
+    admitted: Admitted
+    verdict: Accepted
+    reuse: Reuse
 
 
 class Intake:
@@ -92,15 +104,52 @@ class Intake:
         """
         started_s = time.monotonic()
         try:
-            admitted, verdict, reuse = await self._admit(submission)
-            receipt = await self._publication.publish(admitted, reuse=reuse)
+            draft = await self._admit(submission)
+            return await self._publish(draft, started_s)
         except FerryError as failure:
             self.note_failure(submission.channel, submission.sender, failure)
             raise
-        self._note_success(submission, admitted, verdict, receipt, time.monotonic() - started_s)
+
+    async def submit_in_order(self, submissions: Sequence[Submission]) -> list[Outcome]:
+        """Many messages at once, numbered in their order however their validations end.
+
+        From the first that can't be taken now, all later ones are deferred with it, so that a
+        retry keeps the order too.
+        """
+        started_s = time.monotonic()
+        drafts = await asyncio.gather(
+            *(self._admit(submission) for submission in submissions), return_exceptions=True
+        )
+        # A publication is queued in its task's first step, and tasks take that step in the order
+        # in which they are made.
+        tasks: list[asyncio.Future[Receipt]] = []
+        deferred: FerryError | None = None
+        for draft in drafts:
+            if isinstance(draft, Unavailable):
+                deferred = deferred or draft
+            if isinstance(draft, _Draft) and deferred is None:
+                tasks.append(asyncio.ensure_future(self._publish(draft, started_s)))
+            else:
+                settled: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+                settled.set_exception(_failure(draft, deferred))
+                tasks.append(settled)
+        outcomes: list[Outcome] = []
+        for outcome, submission in zip(
+            await asyncio.gather(*tasks, return_exceptions=True), submissions, strict=True
+        ):
+            if isinstance(outcome, FerryError):
+                self.note_failure(submission.channel, submission.sender, outcome)
+            elif isinstance(outcome, BaseException):
+                raise outcome
+            outcomes.append(outcome)
+        return outcomes
+
+    async def _publish(self, draft: _Draft, started_s: float) -> Receipt:
+        receipt = await self._publication.publish(draft.admitted, reuse=draft.reuse)
+        self._note_success(draft, receipt, time.monotonic() - started_s)
         return receipt
 
-    async def _admit(self, submission: Submission) -> tuple[Admitted, Accepted, Reuse]:
+    async def _admit(self, submission: Submission) -> _Draft:
         turned_away = self._publication.refuses_now()
         if turned_away is not None:
             raise Unavailable(turned_away)
@@ -124,7 +173,7 @@ class Intake:
             if duplicate_key is None
             else admission.fingerprint(self._fingerprint_key, submission, duplicate_key),
         )
-        return admitted, verdict, channel.same_id_other_bytes
+        return _Draft(submission.sender, admitted, verdict, channel.same_id_other_bytes)
 
     def _spend(self, submission: Submission, channel: OuterChannel) -> None:
         if channel.rate_per_s is None:
@@ -137,14 +186,8 @@ class Intake:
         if not granted:
             raise Unavailable(reasons.RATE_LIMITED, f"channel {channel.name}")
 
-    def _note_success(
-        self,
-        submission: Submission,
-        admitted: Admitted,
-        verdict: Accepted,
-        receipt: Receipt,
-        seconds: float,
-    ) -> None:
+    def _note_success(self, draft: _Draft, receipt: Receipt, seconds: float) -> None:
+        admitted, verdict = draft.admitted, draft.verdict
         outcome = "repeated" if receipt.duplicate else "admitted"
         self._metrics.messages.labels(admitted.channel, outcome, "").inc()
         self._metrics.acknowledgement_seconds.labels(admitted.channel).observe(seconds)
@@ -154,7 +197,7 @@ class Intake:
             f"message_{outcome}",
             message_id=receipt.message_id,
             channel=admitted.channel,
-            sender=submission.sender,
+            sender=draft.sender,
             message_type=verdict.message_type,
             control_id=verdict.control_id,
             bytes=len(admitted.payload),
@@ -173,6 +216,13 @@ class Intake:
         }
         event(_LOG, f"message_{outcome}", level=logging.WARNING, **fields)
         self._audit.record(f"message_{outcome}", **fields)
+
+
+def _failure(draft: _Draft | BaseException, deferred: FerryError | None) -> BaseException:
+    if isinstance(draft, BaseException) and not isinstance(draft, Unavailable):
+        return draft
+    assert deferred is not None
+    return Unavailable(deferred.reason, deferred.where)
 
 
 def _duplicate_key(submission: Submission, channel: OuterChannel) -> bytes | None:

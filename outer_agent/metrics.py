@@ -7,7 +7,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 UNKNOWN_CHANNEL: Final = "unknown"
-"""The label of messages for channels that do not exist: a sender must not be able to make labels."""
+"""The label for channels that do not exist: a sender must not be able to make labels."""
 
 SECONDS_BUCKETS: Final = (
     0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60,

@@ -1,4 +1,4 @@
-"""Who sent it: from a client certificate, an API key or a listener to a name of the policy. Pure."""
+"""Who sent it: from certificate, API key or listener to a name of the policy. Pure."""
 
 from __future__ import annotations
 

@@ -155,11 +155,11 @@ class Spool:
     def head(self) -> StreamHead:
         """The stream's identity and where it stands."""
         with _faults(self._path):
-            row = self._database.execute(
+            stream_id, sequence, digest = self._database.execute(
                 "SELECT stream_id, last_sequence, last_digest FROM stream"
             ).fetchone()
             channels = self._database.execute("SELECT channel, sequence FROM channels").fetchall()
-        return StreamHead(*row, dict(channels))
+        return StreamHead(stream_id, sequence, digest, dict(channels))
 
     def find(self, fingerprint: Fingerprint) -> bytes | None:
         """The id of the message that this fingerprint was remembered with."""

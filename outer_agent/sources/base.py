@@ -1,0 +1,69 @@
+"""What every source is, and what it may ask of the rest of the agent.
+
+The contract, which tests/integration/test_source_conformance.py holds every source to:
+
+- A sender hears "taken" only after `Intake.submit` returned.
+- A refusal for good and a refusal for now are told apart in the protocol's own words.
+- Nothing of the protocol (headers, addresses, names of files) goes further than the source.
+- `stop` takes nothing new and lets what was begun end with its true answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ferry_format.reasons import FerryError
+from outer_agent.admission import Receipt, Submission
+from outer_agent.commit import Outcome
+from outer_agent.metrics import OuterMetrics
+from outer_agent.senders import SenderDirectory
+
+
+class Intaking(Protocol):
+    """The intake, as sources see it."""
+
+    def message_bytes_max(self, channel: str) -> int:
+        """The largest message of a channel; 0 if there is no such channel."""
+        ...
+
+    async def submit(self, submission: Submission) -> Receipt:
+        """The receipt of a message that is durable now. Raises Refused or Unavailable."""
+        ...
+
+    async def submit_in_order(self, submissions: Sequence[Submission]) -> list[Outcome]:
+        """Many at once, numbered in their order; each one's receipt or failure."""
+        ...
+
+    def note_failure(self, channel: str, sender: str, failure: FerryError) -> None:
+        """Count a message that the source itself did not take."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a source works with. `clock_ms` tells unix milliseconds."""
+
+    intake: Intaking
+    senders: SenderDirectory
+    metrics: OuterMetrics
+    clock_ms: Callable[[], int]
+
+
+class Source(Protocol):
+    """One way in."""
+
+    name: str
+
+    async def start(self) -> None:
+        """Begin to take messages. Raises OSError if the listener or folder cannot be used."""
+        ...
+
+    async def stop(self) -> None:
+        """Take no more; return when what was begun has been answered."""
+        ...
+
+
+UNIDENTIFIED = "unidentified"
+"""Stands for the sender in records of messages whose sender is not known."""

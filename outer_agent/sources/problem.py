@@ -1,0 +1,56 @@
+"""Refusals in HTTP's words: status, Retry-After and application/problem+json (RFC 9457). Pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+from ferry_format import reasons
+from ferry_format.reasons import Actor, FerryError
+
+RETRY_AFTER_S: Final = 5
+CONTENT_TYPE: Final = "application/problem+json"
+
+_STATUS: Final = {
+    reasons.SENDER_UNKNOWN.code: 401,
+    reasons.SENDER_NOT_ALLOWED.code: 403,
+    reasons.CHANNEL_UNKNOWN.code: 404,
+    reasons.ID_REUSED.code: 409,
+    reasons.MESSAGE_TOO_LARGE.code: 413,
+    reasons.CONTENT_TYPE_NOT_ALLOWED.code: 415,
+    reasons.MESSAGE_EMPTY.code: 400,
+    reasons.RATE_LIMITED.code: 429,
+}
+_UNPROCESSABLE: Final = 422
+_UNAVAILABLE: Final = 503
+_MAY_RETRY: Final = frozenset({429, 503})
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One refusal as an HTTP response."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def problem(failure: FerryError) -> Problem:
+    """The response that tells a sender what was wrong and what to do; it holds no message data."""
+    reason = failure.reason
+    for_now = reason.actor in {Actor.RETRY, Actor.OPERATOR}
+    status = _STATUS.get(reason.code, _UNAVAILABLE if for_now else _UNPROCESSABLE)
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if status in _MAY_RETRY else {}
+    if status == 401:  # noqa: PLR2004 - RFC 9110, 15.5.2 asks for the challenge
+        headers["WWW-Authenticate"] = "Bearer"
+    body = {
+        "type": f"urn:ferry:reason:{reason.code}",
+        "title": reason.meaning,
+        "status": status,
+        "detail": reason.action,
+        "reason": reason.code,
+    }
+    if failure.where:
+        body["place"] = failure.where
+    return Problem(status, headers, json.dumps(body).encode())
