@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,7 +41,7 @@ class _CallersInotify(InotifyFD):
     def __init__(self) -> None:
         super().__init__()
         os.set_inheritable(self._inotify_fd, False)  # noqa: FBT003
-        os.set_blocking(self._inotify_fd, False)  # noqa: FBT003
+        os.set_blocking(self._inotify_fd, False)
         # The base class takes it that a thread reads from the start on, and leaves it to that
         # thread to close the descriptors.
         self._is_reading = False
@@ -99,14 +98,14 @@ class Watch:
         self._watched[path] = directory
         return True
 
-    def follow(self, root: Path, heads: Mapping[bytes, int]) -> None:
-        """Watch where the next files appear: of each stream, the shard of its next sequence.
+    def follow(self, root: Path, stream_id: bytes | None, sequence: int) -> None:
+        """Watch where the next files of a stream appear, and no longer what was followed before.
 
-        `heads` are the next sequences by stream id. Watched are the root, each stream's directory,
-        the shard and the one after it. To be called now and then, since directories come and go.
+        Watched are the root, the stream's directory, the shard of `sequence` and the one after it.
+        To be called now and then, since directories come and go.
         """
         wanted = {root}
-        for stream_id, sequence in heads.items():
+        if stream_id is not None:
             stream = root / layout.stream_name(stream_id)
             wanted |= {
                 stream,
