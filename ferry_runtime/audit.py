@@ -48,6 +48,8 @@ class AuditTrail:
 
     `folder` is made if missing (mode 0750). `keep_days` None keeps everything; else files whose day
     is older are deleted when a new day begins, and that is recorded; less than 180 is a ValueError.
+    The newest `keep_days` files stay in any case, so that a clock that jumps ahead deletes nothing
+    that it should not.
     Raises StorageFault if the folder cannot be used or another process has it open.
     """
 
@@ -213,7 +215,7 @@ class AuditTrail:
         oldest = audit_format.day_of(self._now_ms() - self._keep_days * _DAY_MS)
         expired = [
             path
-            for path in trail_files(self._folder)
+            for path in trail_files(self._folder)[: -self._keep_days]
             if (audit_format.day_in_name(path.name) or oldest) < min(oldest, self._day)
         ]
         if not expired:

@@ -24,6 +24,7 @@ from ferry_runtime.audit_format import (
 from ferry_runtime.whole_file import create_file, sync_folder
 
 TAIL_BYTES_MAX: Final = 4 * 1024 * 1024
+TORN_FILES_MAX: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +109,14 @@ def _unsigned(tail: bytes) -> int:
 
 
 def _cut(path: Path, size: int, torn: bytes) -> tuple[str, int, str]:
-    for number in range(1, 1000):
+    for number in range(1, TORN_FILES_MAX + 1):
         try:
             create_file(path.with_name(f"{path.name}.torn-{number}"), torn, 0o640)
         except FileExistsError:
             continue
-        break
-    os.truncate(path, size)
-    sync_folder(path.parent)
-    return path.name, len(torn), line_digest(torn)
+        os.truncate(path, size)
+        sync_folder(path.parent)
+        return path.name, len(torn), line_digest(torn)
+    raise StorageFault(
+        reasons.STORAGE_FAILED, f"{path}: torn {TORN_FILES_MAX} times; move its .torn files away"
+    )

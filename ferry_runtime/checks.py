@@ -82,7 +82,7 @@ class Findings:
 
     def apart(self, folders: Sequence[tuple[KeyPath, Path]]) -> None:
         """No folder is, or lies in, another: each would take the other's files for its own."""
-        resolved = [(path, folder.resolve()) for path, folder in folders]
+        resolved = [(path, _real(folder)) for path, folder in folders]
         for index, (path, folder) in enumerate(resolved):
             for other_path, other in resolved[:index]:
                 if folder.is_relative_to(other) or other.is_relative_to(folder):
@@ -168,7 +168,7 @@ class Findings:
     def _pem(self, path: KeyPath, file: Path) -> None:
         try:
             # TLS files are often links (certbot makes them); only secrets must not be.
-            read_regular(file.resolve(), PEM_BYTES_MAX)
+            read_regular(_real(file), PEM_BYTES_MAX)
         except OSError as error:
             self.add(path, f"cannot be read: {error.strerror}", f"Look at {file}.")
 
@@ -198,3 +198,7 @@ class Findings:
                 "Put the signed file in the policy's folder, or have the security administrator "
                 "write its new SHA-256 (sha256sum) and sign the policy again.",
             )
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # Path.resolve() raises on a loop of links

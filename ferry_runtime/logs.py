@@ -10,6 +10,7 @@ left out: aiohttp and asyncio quote requests and objects in it.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import sys
@@ -39,7 +40,11 @@ def configure(
 
     `agent` is the agent's name; it stands in each line. May be called again: the last call holds.
     """
-    handler = logging.StreamHandler(sys.stdout if stream is None else stream)
+    target = sys.stdout if stream is None else stream
+    if isinstance(target, io.TextIOWrapper):
+        # Whatever the locale: a character that it lacks would lose the line.
+        target.reconfigure(encoding="utf-8", errors="backslashreplace")
+    handler = logging.StreamHandler(target)
     handler.setFormatter(JsonLines(agent))
     root = logging.getLogger()
     root.handlers = [handler]

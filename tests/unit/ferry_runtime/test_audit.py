@@ -195,17 +195,64 @@ def test_nothing_is_deleted_unless_asked_and_never_before_180_days(
 def test_expired_files_go_and_the_trail_says_where_it_begins(
     opened: Callable[..., AuditTrail], folder: Path, key: KeyFile, clock: Clock
 ) -> None:
-    opened().close()
-    clock.now_ms += DAY_MS
     trail = opened(keep_days=180)
-    clock.now_ms += 180 * DAY_MS
-    trail.record("one")
+    for _ in range(183):
+        clock.now_ms += DAY_MS
+        trail.record("one")
     trail.close()
     names = sorted(path.name for path in folder.iterdir())
-    assert names == ["audit-2026-11-24.jsonl", "audit-2027-05-23.jsonl"]
+    assert (len(names), names[0], names[-1]) == (
+        181,
+        "audit-2026-11-26.jsonl",
+        "audit-2027-05-25.jsonl",
+    )
     report = check(folder, key)
     assert report.problems == ()
-    assert report.first_n == 5
+    assert report.first_n > 1
+
+
+def test_a_clock_that_jumps_ahead_deletes_nothing(
+    opened: Callable[..., AuditTrail], folder: Path, key: KeyFile, clock: Clock
+) -> None:
+    trail = opened(keep_days=180)
+    trail.record("one")
+    clock.now_ms += 10_000 * DAY_MS
+    trail.record("two")
+    trail.close()
+    assert len(list(folder.iterdir())) == 2
+    assert check(folder, key).is_whole
+
+
+def test_a_crash_amid_deleting_leaves_a_trail_that_explains_itself(
+    opened: Callable[..., AuditTrail],
+    folder: Path,
+    key: KeyFile,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trail = opened()
+    for _ in range(184):
+        clock.now_ms += DAY_MS
+        trail.record("one")
+    trail.close()
+    deleted: list[str] = []
+    real = Path.unlink
+
+    def first_only(path: Path) -> None:
+        if deleted:
+            raise OSError(5, "Input/output error")
+        deleted.append(path.name)
+        real(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", first_only)
+        with pytest.raises(StorageFault, match="Input/output"):
+            opened(keep_days=180)
+    assert deleted == ["audit-2026-11-23.jsonl"]
+    assert check(folder, key).problems == ()
+    opened(keep_days=180).close()
+    assert len(list(folder.iterdir())) == 181
+    assert check(folder, key).problems == ()
 
 
 def test_two_writers_are_refused(opened: Callable[..., AuditTrail]) -> None:
