@@ -430,6 +430,16 @@ POLICY_NOT_SIGNED = _operator(
     "the policy does not carry a valid signature of the security administrator",
     "Have the security administrator sign it: ferry-keys sign-policy.",
 )
+JOURNAL_FULL = _operator(
+    "journal_full",
+    "the journal has reached its size limit, so nothing more is taken from the medium",
+    "See why messages are not delivered, or raise journal.bytes_max; nothing is lost meanwhile.",
+)
+ALREADY_RUNNING = _operator(
+    "already_running",
+    "another agent uses this state folder",
+    "Stop it first, or give this agent a state_dir of its own.",
+)
 STORAGE_FAILED = _operator(
     "storage_failed",
     "a durable write failed, so nothing more is acknowledged",

@@ -52,7 +52,7 @@ class Publication(Protocol):
 class AuditRecord(Protocol):
     """The audit trail, as the intake sees it."""
 
-    def record(self, event: str, /, **fields: object) -> None:
+    def record(self, event: str, /, *, durable: bool = False, **fields: object) -> None:
         """Add one record."""
         ...
 
@@ -208,14 +208,22 @@ class Intake:
         outcome = "refused" if isinstance(failure, Refused) else "deferred"
         known = channel if channel in self._channels else UNKNOWN_CHANNEL
         self._metrics.messages.labels(known, outcome, failure.reason.code).inc()
-        fields = {
-            "channel": known,
-            "sender": sender,
-            "reason": failure.reason.code,
-            "place": failure.where,
-        }
-        event(_LOG, f"message_{outcome}", level=logging.WARNING, **fields)
-        self._audit.record(f"message_{outcome}", **fields)
+        event(
+            _LOG,
+            f"message_{outcome}",
+            level=logging.WARNING,
+            channel=known,
+            sender=sender,
+            reason=failure.reason.code,
+            place=failure.where,
+        )
+        self._audit.record(
+            f"message_{outcome}",
+            channel=known,
+            sender=sender,
+            reason=failure.reason.code,
+            place=failure.where,
+        )
 
 
 def _failure(draft: _Draft | BaseException, deferred: FerryError | None) -> BaseException:

@@ -30,6 +30,7 @@ _LOG = logging.getLogger("ferry.outer.publisher")
 _BATCH_BYTES_MAX: Final = limits.CONTENT_BYTES_MAX - limits.MESSAGE_BYTES_MAX // 2
 _ENTRY_OVERHEAD_BYTES: Final = 256
 _HOUSEKEEPING_S: Final = 5.0
+_STUCK_S: Final = 30.0
 _HOUR_MS: Final = 3_600_000
 _T = TypeVar("_T")
 
@@ -66,16 +67,16 @@ class Publisher:
         retention: Retention,
         metrics: OuterMetrics,
         *,
-        free_bytes: Callable[[], tuple[int, int]],
+        spool_free_bytes: Callable[[], int],
         clock_ms: Callable[[], int],
     ) -> None:
-        """`free_bytes` tells the free bytes of the medium's and of the spool's filesystem."""
+        """`spool_free_bytes` tells the free bytes of the spool's filesystem."""
         self._committer = committer
         self._spool = spool
         self._medium = medium
         self._retention = retention
         self._metrics = metrics
-        self._free_bytes = free_bytes
+        self._spool_free_bytes = spool_free_bytes
         self._clock_ms = clock_ms
         self._queue: deque[_Queued] = deque()
         self._wake = asyncio.Event()
@@ -83,6 +84,7 @@ class Publisher:
         self._task: asyncio.Task[None] | None = None
         self._closed: Reason | None = reasons.MEDIUM_UNAVAILABLE
         self._full = False
+        self._busy_since_s: float | None = None
         self._last_commit_s = 0.0
         self._fault = asyncio.Event()
 
@@ -90,6 +92,11 @@ class Publisher:
     def waiting(self) -> int:
         """How many messages wait for their commit."""
         return len(self._queue)
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether the commit thread has not been busy with one piece of work for too long."""
+        return self._busy_since_s is None or time.monotonic() - self._busy_since_s < _STUCK_S
 
     async def start(self) -> None:
         """Publish what a crash left behind, then take messages.
@@ -243,14 +250,13 @@ class Publisher:
             never_from_sequence=self._committer.last_sequence,
         )
         usage = self._medium.usage()
-        medium_free, spool_free = self._free_bytes()
         self._metrics.medium_bytes.set(usage.bytes)
-        self._metrics.medium_free_bytes.set(medium_free)
+        self._metrics.medium_free_bytes.set(usage.free_bytes)
         self._metrics.spool_bytes.set(self._spool.bytes_kept)
         return (
             usage.bytes >= keep.medium_bytes_max
-            or medium_free < keep.medium_free_bytes_min
-            or spool_free < keep.spool_free_bytes_min
+            or usage.free_bytes < keep.medium_free_bytes_min
+            or self._spool_free_bytes() < keep.spool_free_bytes_min
         )
 
     def _fail(self, fault: StorageFault) -> None:
@@ -268,7 +274,11 @@ class Publisher:
         self._fault.set()
 
     async def _in_thread(self, work: Callable[..., _T], *arguments: object) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+        self._busy_since_s = time.monotonic()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+        finally:
+            self._busy_since_s = None
 
 
 def _settle(future: asyncio.Future[Receipt], outcome: Outcome) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import ssl
 from collections import deque
-from typing import Final
+from typing import Final, cast
 
 from ferry_format import reasons
 from ferry_format.identifiers import new_message_id
@@ -90,11 +90,10 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Identify the sender, or turn the connection away."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's own class is not one
         if len(self._listener.connections) >= self._section.connections_max:
             event(_LOG, "connection_refused", level=logging.WARNING, source=self._section.name)
-            transport.abort()
+            self._transport.abort()
             return
         self._listener.connections.add(self)
         self._count_connections()

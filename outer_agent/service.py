@@ -1,0 +1,240 @@
+"""The outer agent as a daemon: everything built from its two files, started, watched, stopped.
+
+The order matters: the spool is locked and the medium caught up before the first source listens; at
+the end the sources stop first, then what waits is made durable, then the audit trail is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+
+from ferry_format import reasons
+from ferry_format.container import Sealer
+from ferry_format.keys import KeyKind
+from ferry_format.medium.writer import MediumWriter
+from ferry_format.reasons import FerryError, StorageFault
+from ferry_runtime import notify, policy, secrets
+from ferry_runtime.addresses import parse_listen
+from ferry_runtime.audit import AuditTrail
+from ferry_runtime.logs import event
+from ferry_runtime.observation import ObservationServer
+from ferry_runtime.whole_file import create_file
+from outer_agent.commit import Committer
+from outer_agent.config import OuterConfig
+from outer_agent.intake import Intake
+from outer_agent.metrics import OuterMetrics
+from outer_agent.policy import OuterPolicy
+from outer_agent.publisher import Publisher, Retention
+from outer_agent.senders import SenderDirectory
+from outer_agent.sources import registry
+from outer_agent.sources.base import Source, Surroundings
+from outer_agent.spool import Spool
+from validators.registry import ContentSpec, build
+from validators.worker import WorkerPool
+
+_LOG = logging.getLogger("ferry.outer")
+_FINGERPRINT_KEY_BYTES: Final = 32
+_TEND_S: Final = 1.0
+
+
+def clock_ms() -> int:
+    """Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def spool_path(state_dir: Path) -> Path:
+    """Where the spool of an agent lies."""
+    return state_dir / "spool.db"
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What runs, in the order in which it was started."""
+
+    audit: AuditTrail
+    spool: Spool
+    pool: WorkerPool
+    publisher: Publisher
+    sources: list[Source]
+    observation: ObservationServer
+
+
+async def run(config: OuterConfig, rules: OuterPolicy) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises StorageFault if the disk broke a promise, FerryError or OSError if the agent cannot
+    start.
+    """
+    with _only_one(config.agent.state_dir):
+        parts = await _start(config, rules)
+        tending = asyncio.create_task(_tend(parts))
+        failing = asyncio.create_task(parts.publisher.failed())
+        stopping = asyncio.create_task(_stop_signal())
+        notify.ready(f"stream at {parts.spool.head().last_sequence}")
+        event(_LOG, "started", validation_sandbox=parts.pool.sandbox)
+        try:
+            await asyncio.wait({failing, stopping, tending}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            notify.stopping()
+            failed = failing.done()
+            for task in (failing, stopping):
+                task.cancel()
+            await _stop(parts, tending)
+            event(_LOG, "stopped")
+        if failed:
+            raise StorageFault(reasons.STORAGE_FAILED, "see storage_failed in the log")
+        if tending.done() and not tending.cancelled():
+            tending.result()
+
+
+async def _start(config: OuterConfig, rules: OuterPolicy) -> _Parts:
+    metrics_registry = CollectorRegistry()
+    metrics = OuterMetrics(metrics_registry)
+    audit = AuditTrail(
+        config.audit.dir,
+        config.agent.name,
+        secrets.read_key(config.audit.key, KeyKind.AUDIT),
+        checkpoint_records=config.audit.checkpoint_records,
+        keep_days=config.audit.keep_days,
+    )
+    audit.record("agent_started", durable=True, policy=_policy_digest(config))
+    spool = Spool(spool_path(config.agent.state_dir), clock_ms())
+    signing = secrets.read_key(config.keys.signing, KeyKind.SIGN)
+    receiver = rules.receiver.public_key
+    medium = MediumWriter(config.medium.path)
+    committer = Committer(
+        spool,
+        medium,
+        lambda stream_id: Sealer(signing, receiver, rules.lane, stream_id),
+        clock_ms,
+    )
+    publisher = Publisher(
+        committer,
+        spool,
+        medium,
+        _retention(config),
+        metrics,
+        spool_free_bytes=lambda: _free_bytes(config.agent.state_dir),
+        clock_ms=clock_ms,
+    )
+    specs = _content_specs(config, rules)
+    pool = WorkerPool(specs, config.intake.validator_processes)
+    intake = Intake(
+        {channel.name: channel for channel in rules.channels},
+        {name: build(spec.policy, spec.schemas).content_type for name, spec in specs.items()},
+        pool,
+        publisher,
+        metrics,
+        audit,
+        _fingerprint_key(config.agent.state_dir),
+        clock_ms,
+    )
+    surroundings = Surroundings(intake, SenderDirectory(rules.senders), metrics, clock_ms)
+    sources = [registry.build(section, surroundings) for section in config.sources]
+    observation = ObservationServer(metrics_registry, lambda: _readiness(publisher, metrics))
+    await observation.start(parse_listen(config.metrics.listen))
+    await publisher.start()
+    for source in sources:
+        await source.start()
+    return _Parts(audit, spool, pool, publisher, sources, observation)
+
+
+async def _stop(parts: _Parts, tending: asyncio.Task[None]) -> None:
+    await asyncio.gather(*(source.stop() for source in parts.sources))
+    await parts.publisher.stop()
+    tending.cancel()
+    await parts.observation.stop()
+    parts.pool.close()
+    parts.spool.close()
+    parts.audit.record("agent_stopped")
+    parts.audit.close()
+
+
+async def _tend(parts: _Parts) -> None:
+    """Once a second: write the audit trail out, and tell the service manager that we live.
+
+    The watchdog is fed only while the event loop turns and the publisher's thread is not stuck.
+    """
+    while True:
+        await asyncio.sleep(_TEND_S)
+        await asyncio.to_thread(parts.audit.flush, durable=True)
+        if parts.publisher.is_moving:
+            notify.watchdog()
+
+
+async def _stop_signal() -> None:
+    asked = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked.set)
+    await asked.wait()
+
+
+def _readiness(publisher: Publisher, metrics: OuterMetrics) -> tuple[bool, str]:
+    reason = publisher.refuses_now()
+    metrics.takes_messages.set(0 if reason else 1)
+    return reason is None, "" if reason is None else f"{reason.code}: {reason.action}"
+
+
+def _policy_digest(config: OuterConfig) -> str:
+    return hashlib.sha256(config.policy.file.read_bytes()).hexdigest()
+
+
+def _retention(config: OuterConfig) -> Retention:
+    return Retention(
+        medium_keep_hours=config.medium.keep_hours,
+        medium_bytes_max=config.medium.bytes_max,
+        medium_free_bytes_min=config.medium.free_bytes_min,
+        spool_keep_hours=config.spool.keep_hours,
+        spool_bytes_max=config.spool.bytes_max,
+        spool_free_bytes_min=config.spool.free_bytes_min,
+        heartbeat_s=config.medium.heartbeat_s,
+        waiting_max=config.intake.waiting_max,
+    )
+
+
+def _content_specs(config: OuterConfig, rules: OuterPolicy) -> Mapping[str, ContentSpec]:
+    schemas = policy.read_schemas(config.policy.file.parent, rules.schema_files())
+    return {channel.name: ContentSpec(channel.content, schemas) for channel in rules.channels}
+
+
+def _fingerprint_key(state_dir: Path) -> bytes:
+    """The installation's own secret for fingerprints; made at the first start."""
+    path = state_dir / "fingerprint.key"
+    if not path.exists():
+        create_file(path, os.urandom(_FINGERPRINT_KEY_BYTES), 0o600)
+    return secrets.read_secret(path)[:_FINGERPRINT_KEY_BYTES]
+
+
+def _free_bytes(folder: Path) -> int:
+    room = os.statvfs(folder)
+    return room.f_bavail * room.f_frsize
+
+
+class _only_one:  # noqa: N801 - reads as a statement: `with _only_one(folder)`
+    """Holds the lock that lets one outer agent alone use a state folder."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._path = state_dir / "lock"
+
+    def __enter__(self) -> None:
+        self._file = self._path.open("w")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise FerryError(reasons.ALREADY_RUNNING, str(self._path)) from None
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
