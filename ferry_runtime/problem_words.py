@@ -219,12 +219,16 @@ def _models(annotation: object) -> Iterable[type[BaseModel]]:
 
 
 def _without_rivals(findings: list[Finding]) -> list[Finding]:
-    """Of the branches of a union that all failed, keep the one that got further into the data."""
-    words = _BOUNDS["literal_error"][0]
+    """Drop what only follows from a problem further in the data.
+
+    Of the branches of a union that all failed, the one that got further counts; and a list whose
+    entries are all wrong is not "too short".
+    """
+    following = {_BOUNDS["literal_error"][0], _BOUNDS["too_short"][0]}
     return [
         one
         for one in findings
-        if not (one.problem == words and any(_is_inside(other, one) for other in findings))
+        if not (one.problem in following and any(_is_inside(other, one) for other in findings))
     ]
 
 

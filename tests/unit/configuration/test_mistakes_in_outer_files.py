@@ -317,6 +317,11 @@ def test_all_problems_come_at_once(host: Host) -> None:
     assert keys == {"agent.name", "medium.keep_hours", "medium.colour"}
 
 
+def test_a_list_whose_entries_are_all_wrong_is_not_called_too_short(host: Host) -> None:
+    host.config.write_text(host.config.read_text().split("[[sources]]")[0] + "[[sources]]\n")
+    assert [one.key for one in problems(host)] == ["sources[1].kind"]
+
+
 def test_syntax_is_told_with_its_line_and_without_the_value(host: Host) -> None:
     change(host.config, 'name = "front-1"', 'name = "secret-word')
     (one,) = problems(host)
