@@ -213,7 +213,7 @@ class JournalReader:
             "SELECT stream_id, first_sequence, last_sequence, opened_at_ms, given_up FROM gaps "
             "ORDER BY stream_id, first_sequence"
         )
-        return [GapRecord(*row[:4], given_up=bool(row[4])) for row in rows]
+        return [GapRecord(*[*row[:4], bool(row[4])]) for row in rows]
 
     def counts(self) -> JournalCounts:
         """How much there is; walks an index over all messages."""
@@ -253,7 +253,7 @@ class JournalReader:
         *fields, late, sealed = row
         message_id = fields[1]
         payload = self._cipher.unseal(message_id, sealed)
-        return JournaledMessage(*fields, late=bool(late), payload=payload)
+        return JournaledMessage(*[*fields, bool(late), payload])
 
     def _rows(self, query: str, parameters: tuple[object, ...] = ()) -> list[Any]:
         with faults(self._path):
@@ -262,6 +262,4 @@ class JournalReader:
 
 def _record(row: Any) -> MessageRecord:
     *fields, late, payload_bytes, kept = row
-    return MessageRecord(
-        *fields, late=bool(late), payload_bytes=payload_bytes, payload_kept=bool(kept)
-    )
+    return MessageRecord(*[*fields, bool(late), payload_bytes, bool(kept)])

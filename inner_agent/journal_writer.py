@@ -140,7 +140,7 @@ class JournalWriter:
                 "FROM gaps WHERE stream_id = ? ORDER BY first_sequence",
                 (stream_id,),
             ).fetchall()
-        return tuple(GapRecord(*row[:4], given_up=bool(row[4])) for row in rows)
+        return tuple(GapRecord(*[*row[:4], bool(row[4])]) for row in rows)
 
     def progress(self, stream_id: bytes) -> dict[str, int]:
         """The highest channel sequence known of each channel."""

@@ -184,7 +184,7 @@ class QuarantineReader:
             "reason = ?) AND (? IS NULL OR entry < ?) ORDER BY entry DESC LIMIT ?",
             (reason, reason, before, before, min(limit, LISTED_MAX)),
         )
-        return [QuarantineEntry(*row[:-1], content_kept=bool(row[-1])) for row in rows]
+        return [QuarantineEntry(*[*row[:-1], bool(row[-1])]) for row in rows]
 
     def overflow(self) -> list[Overflow]:
         """What was only counted."""

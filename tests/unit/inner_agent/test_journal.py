@@ -135,7 +135,7 @@ def test_every_time_bound_finds_exactly_what_a_scan_finds(writer, reader):
 
 
 def test_streams_gaps_progress_and_links_come_back(writer, reader):
-    gaps = (GapRecord(STREAM, 2, 4, 77, True), GapRecord(STREAM, 9, 9, 78, False))
+    gaps = (GapRecord(STREAM, 2, 4, 77, given_up=True), GapRecord(STREAM, 9, 9, 78, given_up=False))
     writer.take(batch(taken(1, message(1)), gaps=gaps, progress={"adt": 7}))
     writer.take(batch(taken(5, message(2)), progress={"adt": 6, "lab": 1}))
     assert writer.gaps(STREAM) == gaps

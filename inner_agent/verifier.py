@@ -1,0 +1,285 @@
+"""The verifier: medium → verified file → content → stream → validators → journal → hint.
+
+One thread, no sockets, no event loop. It reads the next file of each trusted stream by name, takes
+as many as wait in one commit, and pokes the replayer. When nothing is next it looks: for new
+streams, missing and late files, operators' orders. Directory events only end the waiting sooner.
+
+Responsibility for a message passes when the journal's commit returns. Before that nothing on the
+medium was changed and nothing remembered, so a crash at any instant leads to the same files being
+read again; after that the file's sequence and the message's id are known, and it is never taken
+again. What cannot be taken now (validators or medium unavailable, journal full) stays where it is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+from ferry_format import reasons
+from ferry_format.container import Opener
+from ferry_format.reasons import StorageFault, Unavailable
+from ferry_runtime import notify
+from inner_agent import stream_orders
+from inner_agent.file_opening import FileOpening
+from inner_agent.gap_watch import GapPolicy
+from inner_agent.hint import HINT_NAME, HintWriter
+from inner_agent.intake_decisions import ChannelRule
+from inner_agent.journal_writer import JournalWriter
+from inner_agent.known_streams import KnownStreams
+from inner_agent.retention import PRUNED_PER_CALL, Retention, RetentionPolicy
+from inner_agent.stream_intake import BatchLimits, Medium, Validators, Workplace
+from inner_agent.stream_orders import Answer, Order
+from inner_agent.verifier_metrics import METRICS_FILE_NAME, VerifierMetrics
+from inner_agent.verifier_reports import Audit, Reports
+
+TICK_S: Final = 1.0
+"""How often metrics are written, the watchdog is told, and the journal is tidied."""
+
+PRUNE_S: Final = 60.0
+FOREIGN_NAMES_S: Final = 30.0
+"""Counting foreign names lists whole directories, and messages wait meanwhile."""
+
+UNAVAILABLE_PAUSE_S: Final = 0.2
+DELIVERY_NAME: Final = "delivery.db"
+
+
+class Watch(Protocol):
+    """What the verifier needs of ferry_format.medium.watch.Watch."""
+
+    def follow(self, root: Path, stream_id: bytes | None, sequence: int) -> None:
+        """Watch where the next files of a stream appear."""
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for an event."""
+
+
+class RereadableMedium(Medium, Protocol):
+    """The medium, which may be mounted anew."""
+
+    @property
+    def root(self) -> Path:
+        """Where the medium is mounted."""
+
+    def look_again(self) -> None:
+        """Open the root anew before the next access."""
+
+    def foreign_names(self) -> Mapping[str, int]:
+        """How many names the layout does not know, by reason code."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifierSettings:
+    """From both administrators' files. Seconds where the name says so."""
+
+    state_dir: Path
+    rules: Mapping[str, ChannelRule]
+    gap_policy: GapPolicy = field(default_factory=GapPolicy)
+    look_s: float = 1.0
+    retention: RetentionPolicy = field(default_factory=RetentionPolicy)
+    limits: BatchLimits = field(default_factory=BatchLimits)
+
+
+class Verifier:
+    """Runs until stopped. Collaborators are passed in open; the verifier closes none of them."""
+
+    def __init__(
+        self,
+        settings: VerifierSettings,
+        *,
+        medium: RereadableMedium,
+        watch: Watch,
+        opener: Opener,
+        validators: Validators,
+        journal: JournalWriter,
+        metrics: VerifierMetrics,
+        audit: Audit,
+    ) -> None:
+        self._settings = settings
+        self._medium = medium
+        self._watch = watch
+        self._journal = journal
+        self._metrics = metrics
+        self._reports = Reports(metrics, audit)
+        files = FileOpening(medium, opener, journal, self._reports, _now_ms)
+        workplace = Workplace(
+            medium,
+            files,
+            validators,
+            journal,
+            self._reports,
+            settings.rules,
+            settings.gap_policy,
+            settings.limits,
+            _now_ms,
+        )
+        self._streams = KnownStreams(workplace)
+        self._hint = HintWriter(settings.state_dir / HINT_NAME)
+        self._orders = stream_orders.make_folder(settings.state_dir)
+        delivery = settings.state_dir / DELIVERY_NAME
+        self._retention = Retention(journal, delivery, settings.retention)
+        self._looked_at_s = self._ticked_at_s = self._pruned_at_s = float("-inf")
+        self._counted_at_s = float("-inf")
+        self._full = False
+        self._stopping = False
+
+    @property
+    def streams(self) -> KnownStreams:
+        """The streams, for status."""
+        return self._streams
+
+    def stop(self) -> None:
+        """Have `run` return after the batch under way; may be called from a signal handler."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Verify until stopped. Raises StorageFault when nothing durable can be promised."""
+        self._reports.started(self._streams.records())
+        self._tick()
+        notify.ready("verifying")
+        try:
+            while not self._stopping:
+                self._round()
+        finally:
+            self._hint.close()
+        self._reports.stopped()
+        self._tick()
+
+    def step(self) -> int:
+        """Take what is next, and look if a look is due; returns the number of files taken.
+
+        Raises Unavailable and StorageFault.
+        """
+        taken = 0 if self._full else sum(one.take_next() for one in self._streams.trusted)
+        if taken:
+            self._hint.poke()
+            self._reports.flush(durable=False)
+        if time.monotonic() - self._looked_at_s >= self._settings.look_s:
+            taken += self._look(idle=not taken)
+        return taken
+
+    def _round(self) -> None:
+        try:
+            if not self.step():
+                self._follow()
+                # What came before the watch was set gave no event.
+                if not self.step():
+                    if not self._full:
+                        self._reports.available()
+                    self._wait()
+        except Unavailable as error:
+            self._reports.unavailable(error)
+            self._medium.look_again()
+            if not self._stopping:
+                time.sleep(UNAVAILABLE_PAUSE_S)
+        if time.monotonic() - self._ticked_at_s >= TICK_S:
+            self._tick()
+
+    def _look(self, *, idle: bool) -> int:
+        """What is not on the way of the next file. Late files are poked for, too."""
+        self._obey()
+        taken = int(self._streams.look())
+        if idle and not self._full:
+            for intake in self._streams.trusted:
+                late = intake.look()
+                if late:
+                    self._hint.poke()
+                taken += late
+        self._looked_at_s = time.monotonic()
+        if self._looked_at_s - self._counted_at_s >= FOREIGN_NAMES_S:
+            self._counted_at_s = self._looked_at_s
+            number = self._medium.foreign_names()
+            code = reasons.FOREIGN_NAME.code
+            self._metrics.entries_ignored.labels(code).set(number.get(code, 0))
+        return taken
+
+    def _obey(self) -> None:
+        try:
+            for name, order in stream_orders.pending(self._orders):
+                stream_orders.answer(self._orders, name, self._execute(order))
+            stream_orders.clear(self._orders, time.time())
+        except OSError as error:
+            raise StorageFault(
+                reasons.STORAGE_FAILED, f"{self._orders}: {error.strerror}"
+            ) from error
+
+    def _execute(self, order: Order | None) -> Answer:
+        if order is None:
+            return Answer(done=False, detail="not an order")
+        if order.kind == "accept_stream":
+            given = self._streams.accept(order.stream_id, order.operator)
+        else:
+            given = self._streams.give_up(order.stream_id, order.operator)
+        event = "order_executed" if given.done else "order_refused"
+        self._reports.order(event, order.kind, order.stream_id, order.operator, given.detail)
+        self._reports.flush(durable=True)
+        return given
+
+    def _follow(self) -> None:
+        """Watch the shard of the stream that moved last; the others are found by looking."""
+        newest = max(
+            self._streams.trusted, key=lambda one: one.record.last_file_at_ms, default=None
+        )
+        if newest is None:
+            self._watch.follow(self._medium.root, None, 1)
+        else:
+            state = newest.state
+            self._watch.follow(self._medium.root, state.stream_id, state.next_sequence)
+
+    def _wait(self) -> None:
+        now_s = time.monotonic()
+        next_s = min(self._looked_at_s + self._settings.look_s, self._ticked_at_s + TICK_S)
+        if not self._stopping:
+            self._watch.wait(max(0.0, next_s - now_s))
+
+    def _tick(self) -> None:
+        now_s = time.monotonic()
+        self._ticked_at_s = now_s
+        if now_s - self._pruned_at_s >= PRUNE_S:
+            pruned = self._retention.prune(_now_ms())
+            if pruned.payloads or pruned.records:
+                self._reports.pruned(pruned.payloads, pruned.records)
+            if max(pruned.payloads, pruned.records) < PRUNED_PER_CALL:
+                self._pruned_at_s = now_s
+        used_bytes = self._journal.used_bytes()
+        self._check_room(used_bytes)
+        self._journal.checkpoint()
+        self._reports.flush(durable=True)
+        self._measure(used_bytes)
+        notify.watchdog()
+
+    def _check_room(self, used_bytes: int) -> None:
+        full = used_bytes > self._settings.retention.bytes_max
+        if full:
+            where = f"{self._journal.path.name} passed its bytes_max"
+            self._reports.unavailable(Unavailable(reasons.JOURNAL_FULL, where))
+            self._pruned_at_s = float("-inf")
+        self._counted_at_s = float("-inf")
+        self._full = full
+
+    def _measure(self, used_bytes: int) -> None:
+        now_ms = _now_ms()
+        metrics = self._metrics
+        metrics.journal_bytes.set(used_bytes)
+        metrics.quarantine_entries.set(self._journal.quarantine_number)
+        metrics.streams_refused.set(self._streams.refused())
+        missing = 0
+        for record in self._streams.records():
+            if record.state == "trusted":
+                age_s = max(0, now_ms - record.last_file_at_ms) / 1000
+                metrics.heartbeat_age_seconds.labels(record.sender).set(age_s)
+        for intake in self._streams.trusted:
+            missing += sum(one.last_sequence - one.first_sequence + 1 for one in intake.gaps)
+        metrics.gap_files.set(missing)
+        try:
+            metrics.write(self._settings.state_dir / METRICS_FILE_NAME)
+        except OSError as error:
+            raise StorageFault(
+                reasons.STORAGE_FAILED, f"{METRICS_FILE_NAME}: {error.strerror}"
+            ) from error
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,232 @@
+"""What the verifier tells, each thing once and in all its places: log, audit trail, metrics.
+
+Ids, names, counts and reason codes only; no payload, and nothing that a payload contained.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Protocol
+
+from ferry_format.reasons import FerryError, Reason
+from ferry_format.stream import Gap
+from ferry_runtime import logs
+from inner_agent.intake_decisions import Shortfall
+from inner_agent.journal import GapRecord, StreamRecord
+from inner_agent.journal_writer import TakenFile
+from inner_agent.quarantine import RefusedThing
+from inner_agent.verifier_metrics import VerifierMetrics
+
+_log = logging.getLogger("ferry.verifier")
+
+
+Field = str | int | bytes | None
+
+
+class Audit(Protocol):
+    """What the verifier needs of ferry_runtime.audit.AuditTrail."""
+
+    def record(self, event: str, /, *, durable: bool = False, **fields: object) -> None:
+        """Add a record."""
+
+    def flush(self, *, durable: bool = False) -> None:
+        """Write what was recorded."""
+
+
+class Reports:
+    """Tells. Raises StorageFault if the audit trail cannot be written."""
+
+    def __init__(self, metrics: VerifierMetrics, audit: Audit) -> None:
+        self.metrics = metrics
+        self._audit = audit
+        self._unavailable: Reason | None = None
+
+    def started(self, streams: Iterable[StreamRecord]) -> None:
+        """The verifier begins; where each stream stands shows what a crash left untold."""
+        for stream in streams:
+            self._tell(
+                "stream_stands",
+                stream=stream.stream_id,
+                sender=stream.sender,
+                state=stream.state,
+                next_sequence=stream.next_sequence,
+            )
+        self._tell("verifier_started")
+
+    def stopped(self) -> None:
+        """The verifier ends in order."""
+        self._tell("verifier_stopped")
+        self._audit.flush(durable=True)
+
+    def flush(self, *, durable: bool) -> None:
+        """Write what was recorded for the audit trail."""
+        self._audit.flush(durable=durable)
+
+    def file_taken(
+        self, stream: StreamRecord, file: TakenFile, repeated: frozenset[bytes], now_ms: int
+    ) -> None:
+        """A file was accepted and is durable."""
+        self.metrics.files.labels("late" if file.late else "taken", "").inc()
+        for message in file.messages:
+            if message.message_id in repeated:
+                self.metrics.messages.labels(message.channel, "repeated", "").inc()
+                continue
+            self.metrics.messages.labels(message.channel, "journaled", "").inc()
+            self.metrics.message_bytes.labels(message.channel).inc(len(message.payload))
+            age_s = max(0, now_ms - message.accepted_at_ms) / 1000
+            self.metrics.crossing_seconds.labels(message.channel).observe(age_s)
+        for tombstone in file.tombstones:
+            self.metrics.messages.labels(tombstone.channel, "withdrawn", tombstone.reason).inc()
+        for thing in file.refused:
+            self._message_refused(thing)
+        self._audit.record(
+            "file_taken",
+            stream=stream.stream_id,
+            sequence=file.sequence,
+            digest=file.link.digest,
+            messages=len(file.messages),
+            refused=len(file.refused),
+            withdrawn=len(file.tombstones),
+            late=file.late,
+        )
+        for message_id in sorted(repeated & {message.message_id for message in file.messages}):
+            self._tell("message_repeated", logging.WARNING, message_id=message_id)
+        if file.late:
+            logs.event(_log, "late_file_taken", stream=stream.stream_id, sequence=file.sequence)
+
+    def file_repeated(self, stream_id: bytes, sequence: int) -> None:
+        """A file that was received before came again, unchanged."""
+        self.metrics.files.labels("repeated", "").inc()
+        logs.event(_log, "file_repeated", stream=stream_id, sequence=sequence)
+
+    def file_refused(self, thing: RefusedThing) -> None:
+        """A file went into quarantine."""
+        self.metrics.files.labels("refused", thing.reason.code).inc()
+        self._tell(
+            "file_refused",
+            logging.ERROR,
+            reason=thing.reason.code,
+            stream=thing.stream_id,
+            sequence=thing.sequence,
+            digest=thing.digest,
+            action=thing.reason.action,
+        )
+
+    def _message_refused(self, thing: RefusedThing) -> None:
+        self.metrics.messages.labels(thing.channel or "", "refused", thing.reason.code).inc()
+        self._tell(
+            "message_refused",
+            logging.WARNING,
+            channel=thing.channel,
+            message_id=thing.message_id,
+            reason=thing.reason.code,
+            place_in_message=thing.place,
+        )
+
+    def gap_opened(self, stream: StreamRecord, gap: Gap, *, refused: bool) -> None:
+        """A gap is now known to be one; `refused`: a refused file stands at its beginning."""
+        self._tell(
+            "gap_opened",
+            logging.ERROR,
+            stream=stream.stream_id,
+            sender=stream.sender,
+            first=gap.first,
+            last=gap.last,
+            files=gap.files,
+            refused_file=refused,
+            action="order a resend of this range on the outer",
+        )
+
+    def gap_given_up(self, stream: StreamRecord, gap: Gap, by: str) -> None:
+        """The verifier goes on after the gap; `by` is policy or the operator's name."""
+        self._tell(
+            "gap_given_up",
+            logging.ERROR,
+            stream=stream.stream_id,
+            sender=stream.sender,
+            first=gap.first,
+            last=gap.last,
+            files=gap.files,
+            by=by,
+        )
+
+    def gaps_closed(self, stream: StreamRecord, gaps: Iterable[GapRecord]) -> None:
+        """Nothing of these gaps is missing any more."""
+        for gap in gaps:
+            self._tell(
+                "gap_closed",
+                logging.WARNING,
+                stream=stream.stream_id,
+                sender=stream.sender,
+                first=gap.first_sequence,
+                last=gap.last_sequence,
+            )
+
+    def shortfall(
+        self, stream: StreamRecord, sequence: int, shortfall: Shortfall, *, after_gap: bool
+    ) -> None:
+        """Channel sequences do not join on: messages of a gap, or a sender that miscounts."""
+        self.metrics.missing_messages.labels(shortfall.channel).inc(shortfall.messages)
+        self._tell(
+            "messages_missing" if after_gap else "channel_sequence_broken",
+            logging.ERROR,
+            stream=stream.stream_id,
+            sequence=sequence,
+            channel=shortfall.channel,
+            first=shortfall.first,
+            last=shortfall.last,
+            messages=shortfall.messages,
+        )
+
+    def stream_changed(self, event: str, stream: StreamRecord, by: str) -> None:
+        """A stream was pinned, refused, accepted or retired."""
+        self._tell(
+            event,
+            logging.ERROR if stream.state == "refused" else logging.WARNING,
+            stream=stream.stream_id,
+            sender=stream.sender,
+            by=by,
+        )
+
+    def order(self, event: str, order: str, stream_id: bytes, operator: str, detail: str) -> None:
+        """An operator's order was executed or refused."""
+        self._tell(
+            event, logging.WARNING, order=order, stream=stream_id, operator=operator, detail=detail
+        )
+
+    def pruned(self, payloads: int, records: int) -> None:
+        """The journal forgot what nobody needs any more."""
+        self._tell("journal_pruned", payloads=payloads, records=records)
+
+    def unavailable(self, error: FerryError) -> None:
+        """The verifier waits; told once until `available`."""
+        if self._unavailable is error.reason:
+            return
+        self.available()
+        self._unavailable = error.reason
+        self.metrics.unavailable.labels(error.reason.code).set(1)
+        logs.event(
+            _log,
+            "verifier_waits",
+            level=logging.ERROR,
+            reason=error.reason.code,
+            where=error.where,
+            action=error.reason.action,
+        )
+
+    def available(self) -> None:
+        """What the verifier waited for is there again."""
+        if self._unavailable is not None:
+            self.metrics.unavailable.labels(self._unavailable.code).set(0)
+            logs.event(
+                _log,
+                "verifier_goes_on",
+                level=logging.WARNING,
+                reason=self._unavailable.code,
+            )
+            self._unavailable = None
+
+    def _tell(self, event: str, level: int = logging.INFO, **fields: Field) -> None:
+        logs.event(_log, event, level=level, error=None, **fields)
+        self._audit.record(event, durable=False, **fields)
