@@ -31,6 +31,10 @@ INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (stream_id) DO U
 """
 
 
+Repeat = tuple[int, bytes]
+"""The file's sequence and the message's id, which the journal has from an earlier file."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewMessage:
     """A message that passed everything. Times are unix milliseconds."""
@@ -91,9 +95,9 @@ class JournalWriter:
         """Close the database."""
         self.connection.close()
 
-    def take(self, batch: Batch) -> frozenset[bytes]:
-        """Make the batch durable; returns the ids of messages dropped as journaled before."""
-        repeated: set[bytes] = set()
+    def take(self, batch: Batch) -> frozenset[Repeat]:
+        """Make the batch durable; returns which messages were dropped as journaled before."""
+        repeated: set[Repeat] = set()
         with faults(self.path), transaction(self.connection):
             for file in batch.files:
                 self._file(batch, file, repeated)
@@ -180,7 +184,7 @@ class JournalWriter:
         with faults(self.path):
             self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
-    def _file(self, batch: Batch, file: TakenFile, repeated: set[bytes]) -> None:
+    def _file(self, batch: Batch, file: TakenFile, repeated: set[Repeat]) -> None:
         stream_id = batch.stream.stream_id
         self.connection.execute(
             "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)",
@@ -195,7 +199,7 @@ class JournalWriter:
         )
         for message in file.messages:
             if not self._message(batch, file, message):
-                repeated.add(message.message_id)
+                repeated.add((file.sequence, message.message_id))
         self.connection.executemany(
             "INSERT INTO tombstones VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             [

@@ -31,7 +31,7 @@ from inner_agent.intake_decisions import (
     settle,
 )
 from inner_agent.journal import GapRecord, StreamRecord
-from inner_agent.journal_writer import Batch, JournalWriter, NewMessage, TakenFile
+from inner_agent.journal_writer import Batch, JournalWriter, NewMessage, Repeat, TakenFile
 from inner_agent.quarantine import RefusedThing
 from inner_agent.verifier_reports import Reports
 from validators.verdict import Rejected, Verdict
@@ -245,7 +245,7 @@ class StreamIntake:
         collected: list[tuple[Opened, Take]],
         files: tuple[TakenFile, ...],
         before: StreamState,
-        repeated: frozenset[bytes],
+        repeated: frozenset[Repeat],
         now_ms: int,
     ) -> None:
         reports = self._at.reports

@@ -56,15 +56,12 @@ class Watch(Protocol):
         """Wait for an event."""
 
 
-class RereadableMedium(Medium, Protocol):
-    """The medium, which may be mounted anew."""
+class WholeMedium(Medium, Protocol):
+    """All that the verifier needs of ferry_format.medium.reader.MediumReader."""
 
     @property
     def root(self) -> Path:
         """Where the medium is mounted."""
-
-    def look_again(self) -> None:
-        """Open the root anew before the next access."""
 
     def foreign_names(self) -> Mapping[str, int]:
         """How many names the layout does not know, by reason code."""
@@ -89,7 +86,7 @@ class Verifier:
         self,
         settings: VerifierSettings,
         *,
-        medium: RereadableMedium,
+        medium: WholeMedium,
         watch: Watch,
         opener: Opener,
         validators: Validators,
@@ -171,7 +168,6 @@ class Verifier:
                     self._wait()
         except Unavailable as error:
             self._reports.unavailable(error)
-            self._medium.look_again()
             if not self._stopping:
                 time.sleep(UNAVAILABLE_PAUSE_S)
         if time.monotonic() - self._ticked_at_s >= TICK_S:

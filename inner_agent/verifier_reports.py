@@ -14,7 +14,7 @@ from ferry_format.stream import Gap
 from ferry_runtime import logs
 from inner_agent.intake_decisions import Shortfall
 from inner_agent.journal import GapRecord, StreamRecord
-from inner_agent.journal_writer import TakenFile
+from inner_agent.journal_writer import Repeat, TakenFile
 from inner_agent.quarantine import RefusedThing
 from inner_agent.verifier_metrics import VerifierMetrics
 
@@ -64,13 +64,14 @@ class Reports:
         self._audit.flush(durable=durable)
 
     def file_taken(
-        self, stream: StreamRecord, file: TakenFile, repeated: frozenset[bytes], now_ms: int
+        self, stream: StreamRecord, file: TakenFile, repeated: frozenset[Repeat], now_ms: int
     ) -> None:
         """A file was accepted and is durable."""
         self.metrics.files.labels("late" if file.late else "taken", "").inc()
         for message in file.messages:
-            if message.message_id in repeated:
+            if (file.sequence, message.message_id) in repeated:
                 self.metrics.messages.labels(message.channel, "repeated", "").inc()
+                self._tell("message_repeated", logging.WARNING, message_id=message.message_id)
                 continue
             self.metrics.messages.labels(message.channel, "journaled", "").inc()
             self.metrics.message_bytes.labels(message.channel).inc(len(message.payload))
@@ -90,8 +91,6 @@ class Reports:
             withdrawn=len(file.tombstones),
             late=file.late,
         )
-        for message_id in sorted(repeated & {message.message_id for message in file.messages}):
-            self._tell("message_repeated", logging.WARNING, message_id=message_id)
         if file.late:
             logs.event(_log, "late_file_taken", stream=stream.stream_id, sequence=file.sequence)
 

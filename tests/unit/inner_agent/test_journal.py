@@ -76,7 +76,7 @@ def test_messages_come_back_in_channel_order_while_the_writer_is_open(writer, re
 def test_an_id_that_was_journaled_is_never_journaled_again(writer, reader):
     writer.take(batch(taken(1, message(1))))
     assert writer.take(batch(taken(2, message(1, payload=b"other"), message(2)))) == {
-        (1).to_bytes(16, "big")
+        (2, (1).to_bytes(16, "big"))
     }
     assert [m.payload for m in reader.waiting("adt", 0, 10)] == [b"payload", b"payload"]
     assert reader.counts().messages == {"adt": 2}
