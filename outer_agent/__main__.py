@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TypeVar
 
 import click
 import uvloop
 
-from ferry_format.reasons import BAD_KEY_FILE, KEY_FILE_EXPOSED, POLICY_NOT_SIGNED, FerryError
+from ferry_format.reasons import FerryError
 from ferry_runtime import logs
+from ferry_runtime.commands.configured import EXIT_CODES, load_checked
 from ferry_runtime.commands.failure import run as run_command
-from ferry_runtime.configuration import ConfigurationError
 from ferry_runtime.logs import event
 from outer_agent import resend as resending
 from outer_agent import service
@@ -27,7 +25,6 @@ from outer_agent.checks import check_outer
 from outer_agent.config import OuterConfig, load_config
 from outer_agent.policy import OuterPolicy, load_policy
 
-EX_CONFIG: Final = 78
 _CONFIG = click.option(
     "--config",
     "config_path",
@@ -36,18 +33,14 @@ _CONFIG = click.option(
     show_default=True,
     help="The system administrator's file.",
 )
-_EXIT_CODES: Final = (
-    "Exit codes: 0 done; 1 refused or failed (stderr says why); 2 wrong usage; "
-    "78 configuration, policy or key wrong."
-)
 
 
-@click.group(epilog=_EXIT_CODES)
+@click.group(epilog=EXIT_CODES)
 def cli() -> None:
     """The sending side of the ferry: takes messages in and publishes them on the medium."""
 
 
-@cli.command(epilog=_EXIT_CODES)
+@cli.command(epilog=EXIT_CODES)
 @_CONFIG
 def run(config_path: Path) -> None:
     """Run the agent until it is told to stop (SIGTERM)."""
@@ -66,7 +59,7 @@ def run(config_path: Path) -> None:
         raise
 
 
-@cli.command(epilog=_EXIT_CODES)
+@cli.command(epilog=EXIT_CODES)
 @_CONFIG
 def check(config_path: Path) -> None:
     """Check configuration, policy, keys and folders as a whole; change nothing."""
@@ -77,18 +70,18 @@ def check(config_path: Path) -> None:
     )
 
 
-@cli.command(epilog=_EXIT_CODES)
+@cli.command(epilog=EXIT_CODES)
 @_CONFIG
 @click.option("--json", "as_json", is_flag=True, help="The same as one JSON object.")
 def status(config_path: Path, *, as_json: bool) -> None:
     """Say on one screen how the agent is: exit code 1 if it is not well."""
-    found = status_screen.look(load_config(config_path))
+    found = status_screen.look(_load(config_path)[0])
     click.echo(status_screen.as_json(found) if as_json else status_screen.as_text(found))
     if not found.well:
         sys.exit(1)
 
 
-@cli.command(epilog=_EXIT_CODES)
+@cli.command(epilog=EXIT_CODES)
 @_CONFIG
 @click.option(
     "--range",
@@ -100,7 +93,7 @@ def status(config_path: Path, *, as_json: bool) -> None:
 def resend(config_path: Path, wanted: str) -> None:
     """Publish a stretch of the spool again, byte for byte. The agent may run or not."""
     first, last = resending.parse_range(wanted)
-    config = load_config(config_path)
+    config = _load(config_path)[0]
     report = resending.resend(
         service.spool_path(config.agent.state_dir), config.medium.path, first, last
     )
@@ -111,34 +104,13 @@ def resend(config_path: Path, wanted: str) -> None:
         sys.exit(1)
 
 
-_Loaded = TypeVar("_Loaded")
-
-
 def _load(config_path: Path) -> tuple[OuterConfig, OuterPolicy]:
-    """Both files, checked as a whole; every problem is told at once."""
-    config = _or_exit(lambda: load_config(config_path))
-    policy = _or_exit(lambda: load_policy(config.policy.file, config.policy.security_admin))
-    problems = check_outer(config, policy)
-    if problems:
-        _fail_configuration(str(ConfigurationError(tuple(problems))))
-    return config, policy
-
-
-def _or_exit(load: Callable[[], _Loaded]) -> _Loaded:
-    try:
-        return load()
-    except ConfigurationError as error:
-        _fail_configuration(str(error))
-    except FerryError as error:
-        if error.reason in {BAD_KEY_FILE, KEY_FILE_EXPOSED, POLICY_NOT_SIGNED}:
-            _fail_configuration(f"{error}. {error.reason.action}")
-        raise
-    raise AssertionError("unreachable")
-
-
-def _fail_configuration(text: str) -> None:
-    click.echo(text, err=True)
-    sys.exit(EX_CONFIG)
+    return load_checked(
+        config_path,
+        load_config,
+        lambda config: load_policy(config.policy.file, config.policy.security_admin),
+        check_outer,
+    )
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import hashlib
 import logging
 import os
 import signal
@@ -109,7 +108,7 @@ async def _start(config: OuterConfig, rules: OuterPolicy) -> _Parts:
         checkpoint_records=config.audit.checkpoint_records,
         keep_days=config.audit.keep_days,
     )
-    audit.record("agent_started", durable=True, policy=_policy_digest(config))
+    audit.record("agent_started", durable=True, policy=rules.origin.sha256)
     spool = Spool(spool_path(config.agent.state_dir), clock_ms())
     signing = secrets.read_key(config.keys.signing, KeyKind.SIGN)
     receiver = rules.receiver.public_key
@@ -185,10 +184,6 @@ def _readiness(publisher: Publisher, metrics: OuterMetrics) -> tuple[bool, str]:
     reason = publisher.refuses_now()
     metrics.takes_messages.set(0 if reason else 1)
     return reason is None, "" if reason is None else f"{reason.code}: {reason.action}"
-
-
-def _policy_digest(config: OuterConfig) -> str:
-    return hashlib.sha256(config.policy.file.read_bytes()).hexdigest()
 
 
 def _retention(config: OuterConfig) -> Retention:

@@ -1,0 +1,68 @@
+"""Where is it? Journal and deliveries put together, read beside the running agent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from inner_agent import operator_orders
+from inner_agent.at_rest import PayloadCipher
+from inner_agent.config import InnerConfig
+from inner_agent.delivery import State
+from inner_agent.journal import JournalReader, MessageRecord
+from inner_agent.verifier import DELIVERY_NAME
+from inner_agent.verifier_service import journal_path
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """One message: what the journal knows, and what became of it. Holds no payload."""
+
+    record: MessageRecord
+    state: State
+    attempts: int
+    reason: str | None
+    settled_at_ms: int | None
+
+
+def open_journal(config: InnerConfig) -> JournalReader:
+    """The journal, read-only. Raises StorageFault or Refused (journal key)."""
+    cipher = PayloadCipher.from_key_file(config.keys.journal)
+    return JournalReader(journal_path(config.agent.state_dir), cipher)
+
+
+def delivery_path(config: InnerConfig) -> Path:
+    """Where the deliveries of an agent are recorded."""
+    return config.agent.state_dir / DELIVERY_NAME
+
+
+def find(
+    config: InnerConfig,
+    *,
+    control_id: str | None = None,
+    message_id: bytes | None = None,
+    channel: str | None = None,
+    since_ms: int | None = None,
+    limit: int = 100,
+) -> list[Whereabouts]:
+    """The newest messages that meet every given condition, newest first."""
+    with open_journal(config) as journal:
+        records = journal.find(
+            control_id=control_id,
+            message_id=message_id,
+            channel=channel,
+            since_ms=since_ms,
+            limit=limit,
+        )
+    path = delivery_path(config)
+    cursors = operator_orders.cursors(path) if path.exists() else {}
+    return [_whereabouts(path, cursors, record) for record in records]
+
+
+def _whereabouts(path: Path, cursors: dict[str, int], record: MessageRecord) -> Whereabouts:
+    row = operator_orders.find(path, record.position) if path.exists() else None
+    if row is not None:
+        return Whereabouts(record, row.state, row.attempts, row.reason, row.settled_at_ms)
+    # Below the cursor everything is settled; a delivered one's row may have had its time.
+    settled = record.position <= cursors.get(record.channel, 0)
+    return Whereabouts(record, State.DELIVERED if settled else State.WAITING, 0, None, None)

@@ -1,0 +1,167 @@
+"""The replayer as a daemon: built from the two files, started, watched, stopped.
+
+It sees what the verifier passed, in the journal, and nothing of the medium. Its observation port
+also serves the metrics that the verifier, which has no sockets, leaves in a file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+
+from ferry_format.keys import KeyKind
+from ferry_runtime import notify, secrets
+from ferry_runtime.addresses import parse_listen
+from ferry_runtime.audit import AuditTrail
+from ferry_runtime.logs import event
+from ferry_runtime.observation import ObservationServer
+from inner_agent import sinks
+from inner_agent.at_rest import PayloadCipher
+from inner_agent.channel_pipeline import Route
+from inner_agent.config import InnerConfig
+from inner_agent.delivery import DeliveryPolicy
+from inner_agent.delivery_store import DeliveryStore
+from inner_agent.hint import HINT_NAME, HintReader
+from inner_agent.journal import JournalReader
+from inner_agent.policy import InnerPolicy
+from inner_agent.replay_journal import ReplayJournal
+from inner_agent.replayer import Replayer, ReplayerTimes
+from inner_agent.replayer_metrics import ReplayerMetrics
+from inner_agent.retention import RetentionPolicy
+from inner_agent.verifier import DELIVERY_NAME
+from inner_agent.verifier_metrics import METRICS_FILE_NAME
+from inner_agent.verifier_service import journal_path
+
+_LOG = logging.getLogger("ferry.inner.replayer")
+_JOURNAL_WAIT_S: Final = 60.0
+_TEND_S: Final = 1.0
+_VERIFIER_SILENT_S: Final = 10.0
+
+
+async def run(config: InnerConfig, rules: InnerPolicy) -> None:
+    """Replay until SIGTERM or SIGINT. Raises FerryError if it cannot start or must stop."""
+    asked = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked.set)
+    state_dir = config.agent.state_dir
+    audit = AuditTrail(
+        config.audit.dir / "replayer",
+        config.agent.name,
+        secrets.read_key(config.audit.key, KeyKind.AUDIT),
+        checkpoint_records=config.audit.checkpoint_records,
+        keep_days=config.audit.keep_days,
+    )
+    audit.record("replayer_started", durable=True, policy=rules.origin.sha256)
+    hint = HintReader(state_dir / HINT_NAME)
+    store = DeliveryStore(state_dir / DELIVERY_NAME)
+    built = {section.name: sinks.build(section) for section in config.sinks}
+    try:
+        reader = await _journal(config, asked)
+        if reader is None:
+            return
+        registry = CollectorRegistry()
+        replayer = Replayer(
+            _routes(rules),
+            built,
+            journal=ReplayJournal(reader),
+            store=store,
+            metrics=ReplayerMetrics(registry),
+            hint=hint,
+            times=ReplayerTimes(keep_delivered_s=RetentionPolicy().keep_record_hours * 3600),
+        )
+        prom = state_dir / METRICS_FILE_NAME
+        observation = ObservationServer(
+            registry, lambda: _readiness(replayer, prom), lambda: _verifier_metrics(prom)
+        )
+        await observation.start(parse_listen(config.metrics.listen))
+        try:
+            await _replay(replayer, asked, audit)
+        finally:
+            await observation.stop()
+            reader.close()
+    finally:
+        for sink in built.values():
+            await sink.close()
+        store.close()
+        hint.close()
+        audit.record("replayer_stopped")
+        audit.close()
+
+
+async def _replay(replayer: Replayer, asked: asyncio.Event, audit: AuditTrail) -> None:
+    await replayer.start()
+    notify.ready("replaying")
+    event(_LOG, "started")
+    ended = asyncio.create_task(replayer.wait())
+    stopping = asyncio.create_task(asked.wait())
+    tending = asyncio.create_task(_tend(audit))
+    await asyncio.wait({ended, stopping, tending}, return_when=asyncio.FIRST_COMPLETED)
+    notify.stopping()
+    tending.cancel()
+    stopping.cancel()
+    if ended.done():
+        ended.result()
+    await replayer.stop()
+    await ended
+    event(_LOG, "stopped")
+
+
+async def _tend(audit: AuditTrail) -> None:
+    while True:
+        await asyncio.sleep(_TEND_S)
+        await asyncio.to_thread(audit.flush, durable=True)
+        notify.watchdog()
+
+
+async def _journal(config: InnerConfig, asked: asyncio.Event) -> JournalReader | None:
+    """Wait until the verifier has made the journal; None if told to stop before."""
+    path = journal_path(config.agent.state_dir)
+    cipher = PayloadCipher.from_key_file(config.keys.journal)
+    deadline_s = time.monotonic() + _JOURNAL_WAIT_S
+    while not path.exists():
+        if time.monotonic() > deadline_s:
+            event(_LOG, "waiting_for_the_journal", level=logging.WARNING, path=str(path))
+            deadline_s = time.monotonic() + _JOURNAL_WAIT_S
+        try:
+            await asyncio.wait_for(asked.wait(), 0.1)
+        except TimeoutError:
+            continue
+        return None
+    return JournalReader(path, cipher)
+
+
+def _routes(rules: InnerPolicy) -> list[Route]:
+    return [
+        Route(
+            channel.name,
+            channel.sink,
+            DeliveryPolicy(channel.attempts_max, channel.retry_first_s, channel.retry_most_s),
+        )
+        for channel in rules.channels
+    ]
+
+
+def _readiness(replayer: Replayer, prom: Path) -> tuple[bool, str]:
+    ready, missing = replayer.ready()
+    if not ready:
+        return ready, missing
+    try:
+        silent_s = time.time() - prom.stat().st_mtime
+    except OSError:
+        return False, "the verifier has not started"
+    if silent_s > _VERIFIER_SILENT_S:
+        return False, f"the verifier has been silent for {silent_s:.0f} s"
+    return True, ""
+
+
+def _verifier_metrics(prom: Path) -> bytes:
+    try:
+        return prom.read_bytes()
+    except OSError:
+        return b""

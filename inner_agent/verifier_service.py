@@ -1,0 +1,106 @@
+"""The verifier as a daemon: built from the two files, started, stopped. No sockets, no event loop.
+
+The one socket it ever opens is the datagram by which it tells the service manager that it lives.
+"""
+
+from __future__ import annotations
+
+import pwd
+import signal
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+
+from ferry_format.container import Opener
+from ferry_format.keys import KeyKind, TrustStore
+from ferry_format.medium.reader import MediumReader
+from ferry_format.medium.watch import Watch
+from ferry_runtime import policy, secrets
+from ferry_runtime.audit import AuditTrail
+from inner_agent.at_rest import PayloadCipher
+from inner_agent.config import InnerConfig
+from inner_agent.gap_watch import GapPolicy
+from inner_agent.intake_decisions import ChannelRule
+from inner_agent.journal_writer import JournalWriter
+from inner_agent.policy import InnerPolicy
+from inner_agent.retention import RetentionPolicy
+from inner_agent.verifier import Verifier, VerifierSettings
+from inner_agent.verifier_metrics import VerifierMetrics
+from validators.registry import ContentSpec, build
+from validators.worker import WorkerPool
+
+JOURNAL_NAME: Final = "journal.db"
+
+
+def journal_path(state_dir: Path) -> Path:
+    """Where the journal of an agent lies."""
+    return state_dir / JOURNAL_NAME
+
+
+def run(config: InnerConfig, rules: InnerPolicy) -> None:
+    """Verify until SIGTERM or SIGINT. Raises FerryError if it cannot start or must stop."""
+    state_dir = config.agent.state_dir
+    receiving = [secrets.read_key(path, KeyKind.RECEIVE) for path in config.keys.receiving]
+    opener = Opener(TrustStore(rules.trusted_senders()), receiving, rules.lane)
+    cipher = PayloadCipher.from_key_file(config.keys.journal)
+    specs = content_specs(config, rules)
+    audit = AuditTrail(
+        config.audit.dir / "verifier",
+        config.agent.name,
+        secrets.read_key(config.audit.key, KeyKind.AUDIT),
+        checkpoint_records=config.audit.checkpoint_records,
+        keep_days=config.audit.keep_days,
+    )
+    journal = JournalWriter(journal_path(state_dir), cipher)
+    watch = Watch()
+    try:
+        with WorkerPool(specs, config.validators.processes) as pool:
+            verifier = Verifier(
+                _settings(config, rules, specs),
+                medium=MediumReader(config.medium.path, owner_uid(config)),
+                watch=watch,
+                opener=opener,
+                validators=pool,
+                journal=journal,
+                metrics=VerifierMetrics(CollectorRegistry()),
+                audit=audit,
+            )
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: verifier.stop())
+            verifier.run()
+    finally:
+        watch.close()
+        journal.close()
+        audit.close()
+
+
+def _settings(
+    config: InnerConfig, rules: InnerPolicy, specs: dict[str, ContentSpec]
+) -> VerifierSettings:
+    channel_rules = {
+        channel.name: ChannelRule(
+            build(channel.content, specs[channel.name].schemas).content_type,
+            channel.message_bytes_max,
+        )
+        for channel in rules.channels
+    }
+    return VerifierSettings(
+        config.agent.state_dir,
+        channel_rules,
+        GapPolicy(rules.on_gap, rules.gap_wait_s),
+        config.medium.look_s,
+        RetentionPolicy(config.journal.keep_hours, bytes_max=config.journal.bytes_max),
+    )
+
+
+def content_specs(config: InnerConfig, rules: InnerPolicy) -> dict[str, ContentSpec]:
+    """What each channel's validator is built from. Raises Refused for a schema not signed for."""
+    schemas = policy.read_schemas(config.policy.file.parent, rules.schema_files())
+    return {channel.name: ContentSpec(channel.content, schemas) for channel in rules.channels}
+
+
+def owner_uid(config: InnerConfig) -> int | None:
+    """The user to whom files on the medium must belong; None: the owner of its root."""
+    owner = config.medium.owner
+    return pwd.getpwnam(owner).pw_uid if isinstance(owner, str) else owner
