@@ -120,8 +120,11 @@ def holds(path: str, data: bytes) -> bool:
         if error.errno in {errno.ELOOP, errno.ENXIO}:
             return False
         raise
-    with open(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size != len(data):
             return False
-        return file.read(len(data) + 1) == data
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(len(data) + 1) == data
+    finally:
+        os.close(descriptor)

@@ -3,6 +3,9 @@
 The rules (SPEC.md, chapter 8): never through a link or onto another mount, never waiting on a pipe,
 regular files of the right owner with a single name and a lawful size, the same before and after the
 reading. What comes back is a copy in memory; the file is never opened again.
+
+File times are too coarse to show every write in place: bytes torn by one come back, and are then
+not what the sender signed. What counts is that the bytes verified are the bytes used.
 """
 
 from __future__ import annotations

@@ -1,267 +1,455 @@
-"""Whoever holds the medium, or even a trusted key, gets no further than the policy lets them."""
+"""What a stranger may put on the medium: refused or ignored, with its reason, never waited for.
 
+Every case runs twice: with openat2, and with the way of kernels that lack it.
+"""
+
+from __future__ import annotations
+
+import errno
 import os
+import shutil
+import socket
+import subprocess
+import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from ferry_format.container import GENESIS_DIGEST
-from inner_agent import known_streams
-from inner_agent.known_streams import STREAMS_EXAMINED_MAX
-from tests.simulator.sending_side import SendingSide, opener, trusted
-from tests.simulator.verifying_side import VerifyingSide
+from ferry_format import limits, reasons
+from ferry_format.container import FRAME_BYTES
+from ferry_format.medium import layout, safe_open
+from ferry_format.medium.reader import MediumReader
+from ferry_format.medium.safe_open import HostileFile
+from ferry_format.medium.writer import MediumWriter
+from ferry_format.reasons import Unavailable
+
+STREAM = bytes(range(16))
+DATA = os.urandom(FRAME_BYTES + 100)
+IS_ROOT = os.geteuid() == 0
+needs_root = pytest.mark.needs_root
+
+
+@pytest.fixture(params=["openat2", "stepwise"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "stepwise":
+
+        def absent(*_: object) -> int:
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+        monkeypatch.setattr(safe_open, "_openat2", absent)
+    return request.param
+
+
+class Medium:
+    """A medium with file 1 on it, and room for what a stranger puts at 2."""
+
+    def __init__(self, root: Path, outside: Path) -> None:
+        self.root = root
+        root.mkdir()
+        writer = MediumWriter(root)
+        writer.publish(writer.stage(STREAM, 1, DATA))
+        self.outside = outside
+        outside.write_bytes(DATA)
+        self.reader = MediumReader(root, None)
+
+    def path(self, sequence: int) -> Path:
+        return self.root / layout.file_path(STREAM, sequence)
+
+    def refusal(self, sequence: int = 2) -> HostileFile:
+        started_s = time.monotonic()
+        with pytest.raises(HostileFile) as caught:
+            self.reader.read(STREAM, sequence)
+        assert time.monotonic() - started_s < 1
+        return caught.value
 
 
 @pytest.fixture
-def places(tmp_path):
-    root, state = tmp_path / "medium", tmp_path / "state"
-    root.mkdir()
-    state.mkdir()
-    return root, state
+def medium(tmp_path: Path, way: str) -> Medium:
+    assert way
+    return Medium(tmp_path / "medium", tmp_path / "outside")
 
 
-@pytest.fixture
-def make(places):
-    sides = []
-
-    def make(**options):
-        sides.append(VerifyingSide(*places, **options))
-        return sides[-1]
-
-    yield make
-    for side in sides:
-        side.close()
+def test_a_lawful_file_is_read_and_an_absent_one_is_absent(medium: Medium) -> None:
+    file = medium.reader.read(STREAM, 1)
+    assert file is not None
+    assert file.data == DATA
+    assert file.name == layout.file_path(STREAM, 1)
+    assert medium.reader.read(STREAM, 2) is None
+    assert medium.reader.read(STREAM, 10 * layout.FILES_PER_SHARD) is None
+    assert medium.reader.read(bytes(16), 1) is None
 
 
-@pytest.fixture
-def sender(places):
-    sender = SendingSide(places[0])
-    sender.send(b"one")
-    return sender
+def _socket(path: Path, _: Path) -> None:
+    here = Path.cwd()
+    os.chdir(path.parent)  # a socket's path is short
+    try:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(path.name)
+    finally:
+        os.chdir(here)
 
 
-def test_an_old_file_under_the_next_name_is_no_replay(sender, make):
-    side = make()
-    side.pass_()
-    sender.place(2, sender.sealed[1].data)
-    side.pass_()
-    assert side.reasons() == ["name_mismatch"]
-    assert side.payloads() == [b"one"]
+NO_FILES: dict[str, Callable[[Path, Path], object]] = {
+    "symlink to a file outside": lambda path, outside: path.symlink_to(outside),
+    "symlink to a file beside": lambda path, _: path.symlink_to(layout.file_name(1)),
+    "dangling symlink": lambda path, _: path.symlink_to("nowhere"),
+    "symlink to a directory": lambda path, _: path.symlink_to("/etc"),
+    "magic link": lambda path, _: path.symlink_to("/proc/self/exe"),
+    "directory": lambda path, _: path.mkdir(),
+    "fifo": lambda path, _: os.mkfifo(path),
+    "socket": _socket,
+}
 
 
-def test_old_files_put_back_in_their_places_are_not_read_again(sender, make):
-    side = make()
-    side.pass_()
-    for _ in range(3):
-        sender.publish(1)
-        side.pass_(31)
-    assert side.payloads() == [b"one"]
+@pytest.mark.parametrize("kind", NO_FILES)
+def test_what_is_no_regular_file_is_refused(medium: Medium, kind: str) -> None:
+    NO_FILES[kind](medium.path(2), medium.outside)
+    refusal = medium.refusal()
+    assert refusal.reason is reasons.NOT_A_REGULAR_FILE
+    assert refusal.identity is not None
+    assert refusal.identity == medium.refusal().identity
 
 
-def test_files_in_another_order_are_refused_in_each_others_places(sender, make):
-    side = make()
-    second, third = (sender.seal(sender.envelope(name)) for name in (b"two", b"three"))
-    sender.place(2, third.data)
-    sender.place(3, second.data)
-    side.pass_()
-    assert set(side.reasons()) == {"name_mismatch"}
-    assert side.payloads() == [b"one"]
-    sender.publish(2)
-    sender.publish(3)
-    side.pass_()
-    assert side.payloads() == [b"one", b"two", b"three"]
+@needs_root
+@pytest.mark.skipif(not IS_ROOT, reason="only root can make a device node")
+@pytest.mark.parametrize("device", [(1, 3), (5, 0), (4, 64)])
+def test_a_device_is_refused(medium: Medium, device: tuple[int, int]) -> None:
+    os.mknod(medium.path(2), 0o020666, os.makedev(*device))
+    assert medium.refusal().reason is reasons.NOT_A_REGULAR_FILE
 
 
-def test_a_file_of_another_stream_of_the_sender_is_not_spliced_in(sender, make, places):
-    side = make()
-    side.pass_()
-    other = SendingSide(places[0], sequence=1, previous_digest=sender.previous_digest)
-    sender.place(2, other.seal(other.envelope(b"spliced")).data)
-    side.pass_()
-    assert side.reasons() == ["name_mismatch"]
-    assert side.payloads() == [b"one"]
+@pytest.mark.parametrize("level", ["stream", "shard"])
+def test_a_directory_replaced_by_a_link_is_not_entered(medium: Medium, level: str) -> None:
+    folder = medium.path(1).parent if level == "shard" else medium.path(1).parent.parent
+    elsewhere = medium.root.parent / "elsewhere"
+    folder.rename(elsewhere)
+    folder.symlink_to(elsewhere)
+    refusal = medium.refusal(1)
+    assert refusal.reason is reasons.NOT_A_REGULAR_FILE
+    assert refusal.identity is not None
+    assert list(medium.reader.available(STREAM, 1)) == []
 
 
-def test_another_trusted_sender_cannot_continue_the_stream(sender, make, places):
-    side = make(opener=opener(trusted(), trusted("ward", "ward-1")))
-    side.pass_()
-    ward = SendingSide(
-        places[0], key_name="ward-1", stream_id=sender.stream_id, sequence=1,
-        previous_digest=sender.previous_digest, counts={"adt": 1},
-    )  # fmt: skip
-    ward.send(b"hijacked")
-    side.pass_()
-    assert side.reasons() == ["unknown_stream"]
-    assert side.payloads() == [b"one"]
+def test_a_file_in_a_directorys_place_is_refused(medium: Medium) -> None:
+    shard = medium.path(1).parent
+    shutil.rmtree(shard)
+    shard.write_bytes(DATA)
+    assert medium.refusal(1).reason is reasons.NOT_A_REGULAR_FILE
+    assert list(medium.reader.available(STREAM, 1)) == []
 
 
-def test_a_second_history_of_the_stream_is_refused(sender, make, places):
-    side = make()
-    side.pass_()
-    forked = SendingSide(
-        places[0], stream_id=sender.stream_id, sequence=1, previous_digest=b"x" * 32,
-        counts={"adt": 1},
-    )  # fmt: skip
-    forked.send(b"of another past")
-    side.pass_()
-    assert side.reasons() == ["chain_broken"]
-    assert side.payloads() == [b"one"]
+def test_a_second_name_is_refused(medium: Medium) -> None:
+    os.link(medium.path(1), medium.path(2))
+    assert medium.refusal(2).reason is reasons.HARD_LINKED
+    assert medium.refusal(1).reason is reasons.HARD_LINKED
+    medium.path(2).unlink()
+    assert medium.reader.read(STREAM, 1) is not None
 
 
-def test_a_forged_late_file_does_not_fill_a_gap(sender, make, places):
-    side = make(on_gap="continue")
-    sender.lose(b"two")
-    sender.send(b"three")
-    side.pass_()
-    side.pass_(31)
-    assert side.gaps() == [(2, 2, True)]
-    forged = SendingSide(
-        places[0], stream_id=sender.stream_id, sequence=1, previous_digest=GENESIS_DIGEST
-    )
-    forged.send(b"forged")
-    side.pass_()
-    assert side.reasons() == ["chain_broken"]
-    assert side.gaps() == [(2, 2, True)]
-    sender.publish(2)
-    side.pass_()
-    assert side.payloads() == [b"one", b"three", b"two"]
+@needs_root
+@pytest.mark.skipif(not IS_ROOT, reason="only root can give a file away")
+def test_another_owner_is_refused(medium: Medium) -> None:
+    os.chown(medium.path(1), 12345, -1)
+    assert medium.refusal(1).reason is reasons.WRONG_OWNER
+    assert MediumReader(medium.root, 12345).read(STREAM, 1) is not None
+
+
+def test_the_owner_of_the_root_is_who_counts_unless_one_is_named(medium: Medium) -> None:
+    stranger = MediumReader(medium.root, os.geteuid() + 1)
+    with pytest.raises(HostileFile) as caught:
+        stranger.read(STREAM, 1)
+    assert caught.value.reason is reasons.WRONG_OWNER
 
 
 @pytest.mark.parametrize(
-    ("options", "reason"),
+    ("size", "reason"),
     [
-        ({"lane": "another-lane"}, "wrong_lane"),
-        ({"receiver": "inner-2"}, "wrong_receiver"),
-        ({"key_name": "stranger"}, "unknown_sender"),
+        (0, reasons.FILE_TOO_SHORT),
+        (FRAME_BYTES - 1, reasons.FILE_TOO_SHORT),
+        (limits.FILE_BYTES_MAX + 1, reasons.FILE_TOO_LARGE),
+        (2**40, reasons.FILE_TOO_LARGE),
     ],
 )
-def test_files_for_others_and_of_strangers_are_refused(places, make, options, reason):
-    SendingSide(places[0], **options).send(b"x")
-    side = make()
-    side.pass_()
-    side.pass_()
-    assert side.reasons() == [reason]
-    assert side.streams.records() == []
+def test_an_unlawful_size_is_refused_unread(
+    medium: Medium, monkeypatch: pytest.MonkeyPatch, size: int, reason: reasons.Reason
+) -> None:
+    medium.path(2).touch()
+    os.truncate(medium.path(2), size)
+    monkeypatch.setattr(os, "read", None)
+    assert medium.refusal().reason is reason
 
 
-def test_a_revoked_key_is_refused_at_once_and_its_place_held(sender, make):
-    side = make()
-    side.pass_()
-    side.close()
-    sender.send(b"after the theft")
-    side = make(opener=opener(trusted(revoked=True)))
-    side.pass_()
-    assert side.reasons() == ["key_revoked"]
-    assert side.payloads() == [b"one"]
+@pytest.mark.parametrize("size", [FRAME_BYTES, limits.FILE_BYTES_MAX])
+def test_the_sizes_at_the_limits_are_read(medium: Medium, size: int) -> None:
+    medium.path(2).touch()
+    os.truncate(medium.path(2), size)
+    file = medium.reader.read(STREAM, 2)
+    assert file is not None
+    assert len(file.data) == size
 
 
-def test_a_key_does_not_speak_on_a_channel_that_is_not_its_own(sender, make):
-    side = make()
-    side.pass_()
-    sender.send(b"x", channel="pacs")
-    side.pass_()
-    assert side.reasons() == ["channel_not_authorised"]
+# --- Files that move under the reader ------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["link", "hard link", "fifo", "folder", "sparse", "short"])
-def test_what_is_no_ferry_file_holds_the_place_and_is_told_once(sender, make, places, kind):
-    side = make()
-    side.pass_()
-    path = sender.path(2)
-    good = sender.seal(sender.envelope(b"two"))
-    if kind == "link":
-        (places[1] / "elsewhere").write_bytes(good.data)
-        path.symlink_to(places[1] / "elsewhere")
-    elif kind == "hard link":
-        (places[0] / "elsewhere").write_bytes(good.data)
-        path.hardlink_to(places[0] / "elsewhere")
-    elif kind == "fifo":
-        os.mkfifo(path)
-    elif kind == "folder":
-        path.mkdir()
-    elif kind == "sparse":
-        with path.open("wb") as file:
-            file.truncate(2**40)
-    else:
-        path.write_bytes(b"short")
-    for _ in range(3):
-        side.pass_(1)
-    assert side.reasons() == [
-        {
-            "link": "not_a_regular_file",
-            "hard link": "hard_linked",
-            "fifo": "not_a_regular_file",
-            "folder": "not_a_regular_file",
-            "sparse": "file_too_large",
-            "short": "file_too_short",
-        }[kind]
+def _append(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "grows": _append,
+    "shrinks": lambda path: os.truncate(path, FRAME_BYTES),
+    "is written in place": lambda path: path.write_bytes(bytes(len(DATA))),
+    "gets another mode": lambda path: path.chmod(0o600),
+    "gets a second name": lambda path: os.link(path, path.with_suffix(".second")),
+}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("kind", CHANGES)
+def test_a_file_that_changes_while_it_is_read_is_refused(
+    medium: Medium, monkeypatch: pytest.MonkeyPatch, kind: str, when: str
+) -> None:
+    read = safe_open._read_all
+
+    def disturbed(descriptor: int, size: int) -> bytes:
+        if when == "before":
+            CHANGES[kind](medium.path(1))
+        data = read(descriptor, size)
+        if when == "after":
+            CHANGES[kind](medium.path(1))
+        return data
+
+    monkeypatch.setattr(safe_open, "_read_all", disturbed)
+    refusal = medium.refusal(1)
+    assert refusal.reason is reasons.FILE_CHANGED
+
+
+GROW = """
+import os, sys
+descriptor = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND)
+print("go", flush=True)
+while True:
+    os.write(descriptor, b"a" * 10)
+"""
+
+
+def test_a_file_that_another_process_keeps_growing_is_refused_or_read_as_it_was(
+    medium: Medium,
+) -> None:
+    medium.path(2).write_bytes(b"a" * FRAME_BYTES)
+    command = [sys.executable, "-c", GROW, str(medium.path(2))]
+    outcomes = set()
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
+        try:
+            assert writer.stdout is not None
+            writer.stdout.readline()
+            until_s = time.monotonic() + 0.5
+            while time.monotonic() < until_s:
+                try:
+                    file = medium.reader.read(STREAM, 2)
+                except HostileFile as refusal:
+                    outcomes.add(refusal.reason.code)
+                else:
+                    assert file is not None
+                    assert len(file.data) == file.identity.size
+        finally:
+            writer.kill()
+    assert reasons.FILE_CHANGED.code in outcomes
+    assert outcomes <= {reasons.FILE_CHANGED.code, reasons.FILE_TOO_LARGE.code}
+
+
+def test_a_file_swapped_by_renames_is_one_or_the_other_never_a_mixture(medium: Medium) -> None:
+    bodies = [bytes([byte]) * (FRAME_BYTES + 5000) for byte in b"ab"]
+    writer = MediumWriter(medium.root)
+    for number in range(300):
+        writer.publish_again(STREAM, 2, bodies[number % 2])
+        file = medium.reader.read(STREAM, 2)
+        assert file is not None
+        assert file.data in bodies
+
+
+@pytest.mark.parametrize("deed", ["cleaned", "resent"])
+def test_cleaning_and_resending_while_it_is_read_raise_no_alarm(
+    medium: Medium, monkeypatch: pytest.MonkeyPatch, deed: str
+) -> None:
+    read = safe_open._read_all
+
+    def disturbed(descriptor: int, size: int) -> bytes:
+        monkeypatch.setattr(safe_open, "_read_all", read)
+        data = read(descriptor, size)
+        if deed == "cleaned":
+            medium.path(1).unlink()
+        else:
+            MediumWriter(medium.root).publish_again(STREAM, 1, DATA)
+        return data
+
+    monkeypatch.setattr(safe_open, "_read_all", disturbed)
+    file = medium.reader.read(STREAM, 1)
+    assert (file is None) if deed == "cleaned" else (file is not None and file.data == DATA)
+
+
+def test_a_name_that_is_swapped_for_ever_is_refused_in_the_end(
+    medium: Medium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = safe_open._read_all
+
+    def disturbed(descriptor: int, size: int) -> bytes:
+        MediumWriter(medium.root).publish_again(STREAM, 1, DATA)
+        return read(descriptor, size)
+
+    monkeypatch.setattr(safe_open, "_read_all", disturbed)
+    assert medium.refusal(1).reason is reasons.FILE_CHANGED
+
+
+# --- Names ---------------------------------------------------------------------------------------
+
+
+def test_foreign_names_are_ignored_and_counted(medium: Medium) -> None:
+    assert not medium.reader.foreign_names()
+    (medium.root / "lost+found").mkdir()
+    assert not medium.reader.foreign_names()
+    shard = medium.path(1).parent
+    for path in (
+        medium.root / "readme.txt",
+        medium.root / STREAM.hex().upper(),
+        shard.parent / "17",
+        shard / "1.ferry",
+        shard / f"{layout.file_name(2)}.tmp",
+        shard / layout.file_name(layout.FILES_PER_SHARD),
+        shard / os.fsdecode(b"\xff\xfe.ferry"),
+    ):
+        path.write_bytes(DATA)
+    assert medium.reader.foreign_names() == {reasons.FOREIGN_NAME.code: 7}
+    assert medium.reader.streams() == [STREAM]
+    assert list(medium.reader.available(STREAM, 1)) == [1]
+
+
+def test_a_flooded_directory_costs_bounded_work(
+    medium: Medium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ferry_format.medium.listing.NAMES_LISTED_MAX", 50)
+    for number in range(200):
+        (medium.root / f"{number:032x}").mkdir()
+    assert len(medium.reader.streams()) <= 50
+    assert medium.reader.read(STREAM, 1) is not None
+
+
+@needs_root
+@pytest.mark.skipif(not IS_ROOT, reason="only root can mount")
+def test_a_mount_in_the_mediums_tree_is_not_entered(medium: Medium) -> None:
+    shard = medium.path(1).parent
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "none", shard], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this root may not mount")
+    try:
+        medium.path(1).write_bytes(DATA)
+        assert medium.refusal(1).reason is reasons.NOT_A_REGULAR_FILE
+    finally:
+        subprocess.run(["umount", shard], check=True)
+    assert medium.reader.read(STREAM, 1) is not None
+
+
+def test_a_file_without_read_permission_is_the_mediums_state(
+    medium: Medium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(safe_open, "_open_beneath", denied)
+    with pytest.raises(Unavailable) as caught:
+        medium.reader.read(STREAM, 1)
+    assert caught.value.reason is reasons.MEDIUM_UNREADABLE
+    os.link(medium.path(1), medium.path(2))
+    assert medium.refusal(1).reason is reasons.HARD_LINKED
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_reading_leaves_no_descriptor_open(medium: Medium) -> None:
+    medium.path(2).symlink_to("nowhere")
+    os.mkfifo(medium.path(3))
+    before = _descriptors()
+    medium.reader.read(STREAM, 1)
+    medium.refusal(2)
+    medium.refusal(3)
+    medium.reader.foreign_names()
+    list(medium.reader.available(STREAM, 1))
+    assert _descriptors() == before
+
+
+# --- Nothing flows back --------------------------------------------------------------------------
+
+READ_ALL = """
+import os, sys
+from pathlib import Path
+from ferry_format.medium.reader import MediumReader
+from ferry_format.medium.watch import Watch
+root, stream = Path(sys.argv[1]), bytes.fromhex(sys.argv[2])
+try:
+    (root / "probe").touch()
+except OSError as error:
+    print("cannot write:", error.strerror)
+reader, watch = MediumReader(root, None), Watch()
+watch.follow(root, stream, 2)
+print(len(reader.read(stream, 1).data), reader.read(stream, 2), reader.streams()[0].hex())
+print(list(reader.available(stream, 1)), dict(reader.foreign_names()))
+watch.wait(0.01)
+watch.close()
+"""
+
+
+def _listing(root: Path) -> dict[str, tuple[int, ...]]:
+    found = {}
+    for path in [root, *root.rglob("*")]:
+        status = path.lstat()
+        found[str(path)] = (
+            status.st_ino,
+            status.st_mode,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+            status.st_atime_ns,
+        )
+    return found
+
+
+@needs_root
+@pytest.mark.skipif(not IS_ROOT, reason="a mount namespace of its own needs root")
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="unshare is not installed")
+def test_on_a_read_only_mount_everything_works_and_nothing_is_left_behind(tmp_path: Path) -> None:
+    medium = Medium(tmp_path / "medium", tmp_path / "outside")
+    before = _listing(medium.root)
+    script = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && exec "${@:2}"'
+    result = subprocess.run(
+        [
+            *("unshare", "--mount", "--propagation", "private", "bash", "-c", script, "bash"),
+            *(medium.root, sys.executable, "-c", READ_ALL, medium.root, STREAM.hex()),
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if "unshare failed" in result.stderr or "mount:" in result.stderr:
+        pytest.skip("this root may not mount")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == [
+        "cannot write: Read-only file system",
+        f"{len(DATA)} None {STREAM.hex()}",
+        "[1] {}",
     ]
-    assert len(side.audit.of("file_refused")) == 1
-    side.pass_(31)
-    assert side.gaps() == [(2, 2, False)]
-    path.rmdir() if kind == "folder" else path.unlink()
-    sender.publish(2)
-    side.pass_()
-    assert side.payloads() == [b"one", b"two"]
+    assert _listing(medium.root) == before
 
 
-def test_hostile_names_make_neither_streams_nor_gaps(sender, make, places):
-    root = places[0]
-    (root / "../outside").mkdir()
-    for name in ("f" * 32, "F" * 32, "0" * 31, "e" * 32):
-        (root / name).mkdir()
-    (root / ("a" * 32)).symlink_to(places[1])
-    (root / ("b" * 32)).write_bytes(b"")
-    stream = sender.path(1).parent.parent
-    (stream / ("9" * 16)).mkdir()
-    shard = sender.path(1).parent
-    for name in ("..ferry", "00000000000000000009.ferry.tmp", "١" * 20 + ".ferry"):
-        (shard / name).write_bytes(b"x")
-    side = make()
-    side.pass_()
-    side.pass_(31)
-    assert side.payloads() == [b"one"]
-    assert [one.stream_id for one in side.streams.records()] == [sender.stream_id]
-    assert side.gaps() == []
-
-
-def test_many_foreign_stream_directories_cost_bounded_work_and_hide_nothing(make, places):
-    root = places[0]
-    for number in range(3 * STREAMS_EXAMINED_MAX):
-        stranger = SendingSide(root, stream_id=number.to_bytes(16, "big"))
-        stranger.place(1, b"garbage" * 300)
-    side = make()
-    last = SendingSide(root, stream_id=b"\xff" * 16)
-    last.send(b"the real one")
-    for _ in range(5):
-        side.pass_()
-    assert side.payloads() == [b"the real one"]
-
-
-def test_the_streams_that_a_stolen_key_begins_are_bounded_on_record(
-    sender, make, places, monkeypatch
-):
-    monkeypatch.setattr(known_streams, "REFUSED_KEPT_MAX", 3)
-    side = make()
-    side.pass_()
-    for _ in range(6):
-        SendingSide(places[0]).send(b"another stream")
-    for _ in range(3):
-        side.pass_()
-    assert side.streams.refused() == 3
-    assert len(side.audit.of("stream_refused")) == 3
-    sender.send(b"two")
-    side.pass_()
-    assert side.payloads() == [b"one", b"two"]
-
-
-def test_of_two_streams_at_the_first_start_the_newest_is_pinned_and_the_other_told(make, places):
-    old, new = SendingSide(places[0]), SendingSide(places[0])
-    old.send(b"old")
-    time.sleep(0.002)
-    new.send(b"new")
-    side = make()
-    side.pass_()
-    states = {one.stream_id: one.state for one in side.streams.records()}
-    assert states == {old.stream_id: "refused", new.stream_id: "trusted"}
-    assert side.payloads() == [b"new"]
+def test_a_reader_that_owns_the_files_leaves_not_even_an_access_time(medium: Medium) -> None:
+    long_ago = time.time() - 10 * 86_400  # older than a day: relatime would renew it
+    for path in [medium.root, *medium.root.rglob("*")]:
+        os.utime(path, (long_ago, long_ago))
+    before = {path: path.stat().st_atime_ns for path in medium.root.rglob("*.ferry")}
+    medium.reader.read(STREAM, 1)
+    assert {path: path.stat().st_atime_ns for path in before} == before
