@@ -71,7 +71,7 @@ def make_folder(state_dir: Path) -> Path:
 
 def submit(folder: Path, order: Order) -> str:
     """Write an order; returns its name. Raises OSError, or ValueError for an unfit operator."""
-    if not (0 < len(order.operator) <= OPERATOR_CHARS_MAX and order.operator.isprintable()):
+    if not _is_operator(order.operator):
         raise ValueError(f"an operator's name has 1 to {OPERATOR_CHARS_MAX} printable characters")
     name = f"{time.time_ns() // 1_000_000:013d}-{secrets.token_hex(4)}"
     text = {"order": order.kind, "stream": order.stream_id.hex(), "operator": order.operator}
@@ -126,10 +126,13 @@ def _order(path: Path) -> Order | None:
         stream_id = bytes.fromhex(table["stream"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    fit = isinstance(operator, str) and 0 < len(operator) <= OPERATOR_CHARS_MAX
-    if kind not in KINDS or not fit or len(stream_id) != STREAM_ID_BYTES:
+    if kind not in KINDS or not _is_operator(operator) or len(stream_id) != STREAM_ID_BYTES:
         return None
     return Order(kind, stream_id, operator)
+
+
+def _is_operator(name: object) -> bool:
+    return isinstance(name, str) and 0 < len(name) <= OPERATOR_CHARS_MAX and name.isprintable()
 
 
 def _table(path: Path) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def test_no_order_of_arrival_takes_a_sequence_twice_or_leaves_the_gaps_wrong(arr
         try:
             judgement = judge_file(standing, opened, taken.get)
         except Refused as error:
-            assert error.reason in {reasons.CHAIN_BROKEN, reasons.SEQUENCE_REUSED}
+            assert error.reason in {reasons.CHAIN_BROKEN, reasons.SEQUENCE_REUSED}  # noqa: PT017
             continue
         match judgement:
             case Take():

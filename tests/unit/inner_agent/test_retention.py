@@ -1,0 +1,137 @@
+import pytest
+
+from ferry_format.stream import Link
+from inner_agent.at_rest import PayloadCipher
+from inner_agent.delivery import Progress, State
+from inner_agent.delivery_store import DeliveryStore, Outcome
+from inner_agent.journal import GapRecord, JournalReader, StreamRecord
+from inner_agent.journal_writer import Batch, JournalWriter, NewMessage, TakenFile
+from inner_agent.retention import Retention, RetentionPolicy, settled
+
+CIPHER = PayloadCipher(bytes(32))
+STREAM = b"s" * 16
+HOUR_MS = 3_600_000
+NOW_MS = 1_000_000 * HOUR_MS
+POLICY = RetentionPolicy(keep_hours=10, keep_record_hours=100)
+
+
+@pytest.fixture
+def journal(tmp_path):
+    writer = JournalWriter(tmp_path / "journal.db", CIPHER)
+    yield writer
+    writer.close()
+
+
+@pytest.fixture
+def reader(tmp_path, journal):
+    with JournalReader(tmp_path / "journal.db", CIPHER) as reader:
+        yield reader
+
+
+def journaled(writer, number, age_hours, gaps=None):
+    """One file with one message; its position is `number`."""
+    message = NewMessage(
+        number.to_bytes(16, "big"), "adt", number, 0, "a/b", "t", None, bytes(2000)
+    )
+    file = TakenFile(
+        number,
+        Link(bytes([number]) * 32, bytes(32)),
+        1,
+        late=False,
+        messages=(message,),
+        tombstones=(),
+        refused=(),
+    )
+    stream = StreamRecord(STREAM, "front", "trusted", number + 1, b"d" * 32, 0, 0, 0)
+    writer.take(Batch(NOW_MS - age_hours * HOUR_MS, stream, (file,), {}, gaps))
+
+
+def delivery(tmp_path, cursor, **states):
+    store = DeliveryStore(tmp_path / "delivery.db")
+    for position in range(1, cursor + 1):
+        state = State(states.get(f"p{position}", "delivered"))
+        store.commit([Outcome(position, bytes(16), "adt", state, Progress(1), None, None, cursor)])
+    store.close()
+
+
+def retention(tmp_path, journal, policy=POLICY):
+    return Retention(journal, tmp_path / "delivery.db", policy)
+
+
+def test_only_old_and_settled_payloads_go(tmp_path, journal, reader):
+    for number, age in enumerate([50, 40, 30, 20, 5, 1], start=1):
+        journaled(journal, number, age)
+    delivery(tmp_path, 5, p2="dead", p3="delivering")
+    pruned = retention(tmp_path, journal).prune(NOW_MS)
+    assert (pruned.payloads, pruned.records) == (2, 0)
+    assert [m.position for m in reader.waiting("adt", 0, 9)] == [2, 3, 5, 6]
+    record = reader.record(1)
+    assert (record.payload_kept, record.payload_bytes) == (False, 2000)
+    assert reader.get(1) is None
+
+
+def test_what_waits_above_the_cursor_is_kept_whatever_its_age(tmp_path, journal, reader):
+    for number in (1, 2, 3):
+        journaled(journal, number, 50)
+    delivery(tmp_path, 1)
+    retention(tmp_path, journal).prune(NOW_MS)
+    assert [m.position for m in reader.waiting("adt", 0, 9)] == [2, 3]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no database" * 500])
+def test_without_a_readable_delivery_db_nothing_goes(tmp_path, journal, content):
+    journaled(journal, 1, 50)
+    if content is not None:
+        (tmp_path / "delivery.db").write_bytes(content)
+    assert retention(tmp_path, journal).prune(NOW_MS).payloads == 0
+
+
+def test_records_go_much_later_and_their_ids_stay_known_until_then(tmp_path, journal, reader):
+    journaled(journal, 1, 101)
+    journaled(journal, 2, 99)
+    delivery(tmp_path, 2)
+    keeper = retention(tmp_path, journal)
+    assert keeper.prune(NOW_MS).payloads == 2
+    assert [r.position for r in reader.find()] == [2]
+    assert reader.highest_position() == 2
+
+
+def test_a_dead_letters_record_is_never_forgotten(tmp_path, journal, reader):
+    journaled(journal, 1, 1000)
+    delivery(tmp_path, 1, p1="dead")
+    keeper = retention(tmp_path, journal)
+    for _ in range(3):
+        keeper.prune(NOW_MS)
+    assert reader.get(1).payload == bytes(2000)
+
+
+def test_links_go_but_those_that_the_chain_is_held_against_stay(tmp_path, journal):
+    for number in (1, 2, 3, 7, 8, 9):
+        gaps = (GapRecord(STREAM, 4, 6, 0, given_up=True),) if number == 9 else None
+        journaled(journal, number, 1000, gaps)
+    retention(tmp_path, journal).prune(NOW_MS)
+    kept = [n for n in range(1, 10) if journal.link(STREAM, n) is not None]
+    assert kept == [3, 7, 9]
+
+
+def test_above_its_size_the_journal_lets_settled_payloads_go_early(tmp_path, journal, reader):
+    for number in (1, 2):
+        journaled(journal, number, 0)
+    delivery(tmp_path, 1)
+    small = RetentionPolicy(keep_hours=10, keep_record_hours=100, bytes_max=1)
+    retention(tmp_path, journal, small).prune(NOW_MS)
+    assert [m.position for m in reader.waiting("adt", 0, 9)] == [2]
+
+
+def test_a_sweep_comes_past_what_is_not_settled(tmp_path, journal, monkeypatch):
+    monkeypatch.setattr("inner_agent.retention.PRUNED_PER_CALL", 2)
+    for number in range(1, 6):
+        journaled(journal, number, 50)
+    delivery(tmp_path, 5, p1="dead", p2="dead")
+    keeper = retention(tmp_path, journal)
+    assert sum(keeper.prune(NOW_MS).payloads for _ in range(4)) == 3
+
+
+def test_an_unknown_channel_is_not_settled(tmp_path):
+    delivery(tmp_path, 5)
+    assert settled(tmp_path / "delivery.db", [(1, "adt"), (2, "lab")]) == [1]
