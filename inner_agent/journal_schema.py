@@ -146,6 +146,17 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def is_made(path: Path) -> bool:
+    """Whether the verifier has made the journal, or brought it to this program's version."""
+    if not path.exists():
+        return False
+    try:
+        connect_reader(path).close()
+    except StorageFault:
+        return False
+    return True
+
+
 def connect_reader(path: Path) -> sqlite3.Connection:
     """Open read-only, beside the writing verifier. Raises StorageFault.
 

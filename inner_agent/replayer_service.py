@@ -10,6 +10,7 @@ import asyncio
 import logging
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ from ferry_runtime.addresses import parse_listen
 from ferry_runtime.audit import AuditTrail
 from ferry_runtime.logs import event
 from ferry_runtime.observation import ObservationServer
-from inner_agent import sinks
+from inner_agent import journal_schema, sinks
 from inner_agent.at_rest import PayloadCipher
 from inner_agent.channel_pipeline import Route
 from inner_agent.config import InnerConfig
@@ -40,6 +41,7 @@ from inner_agent.verifier_service import journal_path
 
 _LOG = logging.getLogger("ferry.inner.replayer")
 _JOURNAL_WAIT_S: Final = 60.0
+_JOURNAL_LOOK_S: Final = 0.05
 _TEND_S: Final = 1.0
 _VERIFIER_SILENT_S: Final = 10.0
 
@@ -120,19 +122,17 @@ async def _tend(audit: AuditTrail) -> None:
 
 
 async def _journal(config: InnerConfig, asked: asyncio.Event) -> JournalReader | None:
-    """Wait until the verifier has made the journal; None if told to stop before."""
+    """Wait until the verifier has made the journal; None if told to stop before.
+
+    After a while the journal is opened whatever its state, so that the fault itself is told.
+    """
     path = journal_path(config.agent.state_dir)
     cipher = PayloadCipher.from_key_file(config.keys.journal)
     deadline_s = time.monotonic() + _JOURNAL_WAIT_S
-    while not path.exists():
-        if time.monotonic() > deadline_s:
-            event(_LOG, "waiting_for_the_journal", level=logging.WARNING, path=str(path))
-            deadline_s = time.monotonic() + _JOURNAL_WAIT_S
-        try:
-            await asyncio.wait_for(asked.wait(), 0.1)
-        except TimeoutError:
-            continue
-        return None
+    while not journal_schema.is_made(path) and time.monotonic() < deadline_s:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asked.wait(), _JOURNAL_LOOK_S)
+            return None
     return JournalReader(path, cipher)
 
 

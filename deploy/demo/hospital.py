@@ -118,7 +118,7 @@ def send_all(
 ) -> list[Sent]:
     """Send each sample over its channel's protocol, one after another."""
     clients = {
-        channel: MLLPClient("127.0.0.1", port, timeout=20) for channel, port in mllp_ports.items()
+        channel: MLLPClient("127.0.0.1", port) for channel, port in mllp_ports.items()
     }
     try:
         return run(

@@ -216,10 +216,15 @@ channels = [{names}]
     # --- processes ----------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start both sides and wait until each says that it is ready."""
-        self.start_inner()
-        self.start_outer()
-        self.wait_ready()
+        """Start both sides and wait until each says that it is ready; on failure, end all."""
+        try:
+            self.start_inner()
+            self.start_outer()
+            self.wait_ready()
+        except BaseException:
+            for name in list(self.processes):
+                self.kill(name)
+            raise
 
     def start_outer(self) -> None:
         """Start the outer agent."""
