@@ -53,7 +53,7 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
 def fill(writer: MediumWriter, data: bytes = DATA) -> int:
     """Publish until there is no room; the sequence that found none."""
     sequence = 0
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(Unavailable) as caught:  # noqa: PT012
         for sequence in range(1, 10_000):
             writer.publish(writer.stage(STREAM, sequence, data))
     assert caught.value.reason is reasons.MEDIUM_FULL
