@@ -7,6 +7,7 @@ State in memory changes only after the journal has committed it, so whatever is 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import Final, Protocol
 from ferry_format.envelope import Envelope, Tombstone
 from ferry_format.reasons import Refused
 from ferry_format.stream import Gap, Link, StreamState, skip_to
+from ferry_format.suites.ed25519_hybrid import SIGNATURE_BYTES, digest
 from inner_agent import gap_watch
 from inner_agent.file_opening import FileOpening, Opened, UntrustedFiles
 from inner_agent.gap_watch import GapPolicy, GiveUp, Missing, Report, Watch
@@ -38,6 +40,9 @@ from validators.verdict import Rejected, Verdict
 
 LATER_TRIED_MAX: Final = 8
 """Bad files that are looked past, in one look, in search of a good later one."""
+
+RECHECKED_MAX: Final = 16
+"""Received files that one look compares with what was received, while the sender is silent."""
 
 GAPS_LOOKED_AT_MAX: Final = 16
 """Gaps in which one look searches for late files; the next look goes on with the others."""
@@ -108,6 +113,8 @@ class StreamIntake:
         self._later: int | None = None
         self._gap_turn = 0
         self._moved = False
+        self._moved_at_s = workplace.clock_s()
+        self._recheck_from = 1
 
     @property
     def state(self) -> StreamState:
@@ -130,7 +137,9 @@ class StreamIntake:
         Raises Unavailable (medium, validators) and StorageFault.
         """
         taken = self._take(itertools.count(self.state.next_sequence), in_order=True)
-        self._moved = self._moved or taken > 0
+        if taken:
+            self._moved = True
+            self._moved_at_s = self._at.clock_s()
         return taken
 
     def look(self) -> int:
@@ -146,6 +155,8 @@ class StreamIntake:
             self._moved = False
             return taken
         missing = self._missing()
+        if missing is None:
+            self._recheck()
         if missing is None and self._held is not None:
             return taken
         watch, step = gap_watch.look(self._watch, missing, self._at.clock_s(), self._at.gap_policy)
@@ -295,6 +306,33 @@ class StreamIntake:
         if self._refused_next:
             return Missing(Gap(following, following), can_continue=False)
         return None
+
+    def _recheck(self) -> None:
+        """See whether a sender that is silent for us has gone back to sequences of its past.
+
+        An outer restored from an old backup publishes below what we wait for, where nobody reads,
+        and acknowledges messages that would be missed in silence.
+        """
+        if self._at.clock_s() - self._moved_at_s < self._at.gap_policy.gap_wait_s:
+            return
+        names = self._at.medium.available(self.state.stream_id, self._recheck_from)
+        below = _up_to(self.state.next_sequence - 1, names)
+        rechecked = list(itertools.islice(below, RECHECKED_MAX))
+        self._recheck_from = rechecked[-1] + 1 if len(rechecked) == RECHECKED_MAX else 1
+        for sequence in rechecked:
+            with contextlib.suppress(Refused):
+                if self._is_other(sequence):
+                    opened = self._at.files.open(self.state.stream_id, sequence)
+                    if opened is not None:
+                        self._judge(self._standing, opened, {})
+
+    def _is_other(self, sequence: int) -> bool:
+        """Whether a received sequence's name now holds other bytes; no trust is needed for that."""
+        link = self._at.journal.link(self.state.stream_id, sequence)
+        untrusted = self._at.medium.read(self.state.stream_id, sequence)
+        if link is None or untrusted is None:
+            return False
+        return digest(memoryview(untrusted.data)[:-SIGNATURE_BYTES]) != link.digest
 
     def _first_later(self, from_sequence: int) -> int | None:
         """The lowest later sequence whose file is the trusted sender's beyond doubt."""
