@@ -75,7 +75,10 @@ class BatchLimits:
 
 @dataclass(frozen=True, slots=True)
 class Workplace:
-    """What every stream of a verifier shares. `clock_ms` tells unix milliseconds."""
+    """What every stream of a verifier shares.
+
+    `clock_ms` tells unix milliseconds; `poke` hints that the journal has more.
+    """
 
     medium: Medium
     files: FileOpening
@@ -86,6 +89,7 @@ class Workplace:
     gap_policy: GapPolicy
     limits: BatchLimits
     clock_ms: Callable[[], int]
+    poke: Callable[[], None]
     clock_s: Callable[[], float] = time.monotonic
 
 
@@ -245,7 +249,10 @@ class StreamIntake:
         repeated = self._at.journal.take(
             Batch(now_ms, record, files, standing.progress, gaps if changed else None)
         )
-        self._at.reports.metrics.commit_seconds.observe(time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        # Before anything is told: the message should be on its way to the sink by then.
+        self._at.poke()
+        self._at.reports.metrics.commit_seconds.observe(seconds)
         before, self._standing, self.record = self._standing, standing, record
         if changed:
             self._gaps_are(gaps)

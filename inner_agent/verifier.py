@@ -100,6 +100,7 @@ class Verifier:
         self._journal = journal
         self._metrics = metrics
         self._reports = Reports(metrics, audit)
+        self._hint = HintWriter(settings.state_dir / HINT_NAME)
         files = FileOpening(medium, opener, journal, self._reports, _now_ms)
         workplace = Workplace(
             medium,
@@ -111,9 +112,9 @@ class Verifier:
             settings.gap_policy,
             settings.limits,
             _now_ms,
+            self._hint.poke,
         )
         self._streams = KnownStreams(workplace)
-        self._hint = HintWriter(settings.state_dir / HINT_NAME)
         self._orders = stream_orders.make_folder(settings.state_dir)
         delivery = settings.state_dir / DELIVERY_NAME
         self._retention = Retention(journal, delivery, settings.retention)
@@ -151,7 +152,6 @@ class Verifier:
         """
         taken = 0 if self._full else sum(one.take_next() for one in self._streams.trusted)
         if taken:
-            self._hint.poke()
             self._reports.flush(durable=False)
         if time.monotonic() - self._looked_at_s >= self._settings.look_s:
             taken += self._look(idle=not taken)
@@ -174,15 +174,12 @@ class Verifier:
             self._tick()
 
     def _look(self, *, idle: bool) -> int:
-        """What is not on the way of the next file. Late files are poked for, too."""
+        """What is not on the way of the next file; returns what moved."""
         self._obey()
         taken = int(self._streams.look())
         if idle and not self._full:
             for intake in self._streams.trusted:
-                late = intake.look()
-                if late:
-                    self._hint.poke()
-                taken += late
+                taken += intake.look()
         self._looked_at_s = time.monotonic()
         if self._looked_at_s - self._counted_at_s >= FOREIGN_NAMES_S:
             self._counted_at_s = self._looked_at_s

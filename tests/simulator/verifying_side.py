@@ -103,7 +103,7 @@ class VerifyingSide:
         files = FileOpening(self.medium, self.opener, self.journal, reports, clock_ms)
         self.workplace = Workplace(
             self.medium, files, self.validators, self.journal, reports, RULES, self.gap_policy,
-            self.limits, clock_ms, lambda: self.now_s,
+            self.limits, clock_ms, lambda: None, lambda: self.now_s,
         )  # fmt: skip
         self.streams = KnownStreams(self.workplace)
 
