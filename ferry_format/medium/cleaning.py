@@ -34,9 +34,10 @@ def oldest_first(stream: str) -> Iterator[PublishedFile]:
         parse = partial(layout.parse_file, number)
         for sequence, name in numbered_names(f"{stream}/{shard}", parse):
             path = f"{stream}/{shard}/{name}"
-            status = os.lstat(path)
-            if stat.S_ISREG(status.st_mode):
-                yield PublishedFile(sequence, path, status.st_mtime_ns // _MS, status.st_size)
+            with suppress(FileNotFoundError):  # somebody else removed it
+                status = os.lstat(path)
+                if stat.S_ISREG(status.st_mode):
+                    yield PublishedFile(sequence, path, status.st_mtime_ns // _MS, status.st_size)
 
 
 def remove_empty_shards(stream: str, below_shard: int) -> list[str]:

@@ -2,7 +2,8 @@
 
 The rules (SPEC.md, chapter 8): never through a link or onto another mount, never waiting on a pipe,
 regular files of the right owner with a single name and a lawful size, the same before and after the
-reading. What comes back is a copy in memory; the file is never opened again.
+reading. What is refused is not even opened. What comes back is a copy in memory; the file is never
+opened again.
 
 File times are too coarse to show every write in place: bytes torn by one come back, and are then
 not what the sender signed. What counts is that the bytes verified are the bytes used.
@@ -26,12 +27,12 @@ from ferry_format.reasons import Reason, Refused
 
 _OPENAT2: Final = 437  # the same on every architecture
 _RESOLVE: Final = 0x01 | 0x02 | 0x04 | 0x08  # NO_XDEV, NO_MAGICLINKS, NO_SYMLINKS, BENEATH
-_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
+_ANCHOR: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _NO_ATIME: Final = getattr(os, "O_NOATIME", 0)
 _ATTEMPTS: Final = 3
 _NO_OPENAT2: Final = frozenset({errno.ENOSYS, errno.EPERM})
-_NOT_READABLE: Final = frozenset({errno.EACCES, errno.EPERM})
-_LINK_IN_THE_WAY: Final = frozenset({errno.ELOOP, errno.EXDEV, errno.ENOTDIR, errno.ENXIO})
+_IN_THE_WAY: Final = frozenset({errno.ELOOP, errno.EXDEV, errno.ENOTDIR})
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -69,21 +70,38 @@ def read_once(root: int, path: str, owner_uid: int) -> tuple[bytes, Identity]:
 
 def open_root(path: Path) -> int:
     """A descriptor of the medium's root. Raises OSError. The caller closes it."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    return _open_reading(path, os.O_DIRECTORY)
+
+
+def open_directory(root: int, path: str) -> int | None:
+    """A descriptor of the directory `path` beneath `root`; None if there is none that is one.
+
+    Raises OSError if the medium cannot be read. The caller closes it.
+    """
     try:
-        return os.open(path, flags | _NO_ATIME)
-    except PermissionError:
-        return os.open(path, flags)
+        anchor = _anchor(root, path)
+    except (FileNotFoundError, HostileFile):
+        return None
+    try:
+        if not stat.S_ISDIR(os.fstat(anchor).st_mode):
+            return None
+        return _open_reading(".", os.O_DIRECTORY, anchor)
+    finally:
+        os.close(anchor)
 
 
 def _attempt(root: int, path: str, owner_uid: int) -> tuple[bytes, Identity] | None:
     """One reading; None if the name was taken from the file meanwhile (cleaned, or resent)."""
-    descriptor = _open(root, path, owner_uid=owner_uid)
+    anchor = _anchor(root, path)
     try:
-        before = os.fstat(descriptor)
+        before = os.fstat(anchor)
         if before.st_nlink == 0:
             return None
         _check(before, path, owner_uid)
+        descriptor = _reopen(anchor)
+    finally:
+        os.close(anchor)
+    try:
         data = _read_all(descriptor, before.st_size)
         after = os.fstat(descriptor)
     finally:
@@ -95,68 +113,42 @@ def _attempt(root: int, path: str, owner_uid: int) -> tuple[bytes, Identity] | N
     return data, _identity(before)
 
 
-def open_directory(root: int, path: str) -> int | None:
-    """A descriptor of the directory `path` beneath `root`; None if there is none that is one.
+def _anchor(root: int, path: str) -> int:
+    """A descriptor that holds on to what stands at `path` without opening it.
 
-    Raises OSError if the medium cannot be read. The caller closes it.
+    Opening a device can act on it, whatever is refused afterwards. Raises HostileFile if a link,
+    a mount or a file is in the way.
     """
     try:
-        return _open(root, path, os.O_DIRECTORY)
-    except (FileNotFoundError, HostileFile):
-        return None
-
-
-def _open(root: int, path: str, flags: int = 0, *, owner_uid: int | None = None) -> int:
-    try:
-        if os.geteuid() in {0, owner_uid}:
-            try:  # an access time would be a mark that the reader leaves on the medium
-                return _open_beneath(root, path, flags | _NO_ATIME)
-            except PermissionError:
-                pass
-        return _open_beneath(root, path, flags)
+        try:
+            return _openat2(root, path)
+        except OSError as error:
+            if error.errno not in _NO_OPENAT2:
+                raise
+            return _walk(root, path)
     except OSError as error:
-        if error.errno in _LINK_IN_THE_WAY:
+        if error.errno in _IN_THE_WAY:
             raise HostileFile(reasons.NOT_A_REGULAR_FILE, path, _identify(root, path)) from error
-        if error.errno in _NOT_READABLE and owner_uid is not None:
-            _check(_look_at(root, path), path, owner_uid)  # a device on a nodev mount, a stranger's
         raise
 
 
-def _open_beneath(root: int, path: str, flags: int) -> int:
+def _reopen(anchor: int) -> int:
+    """A descriptor for reading the very file that `anchor` holds on to."""
     try:
-        return _openat2(root, path, flags)
-    except OSError as error:
-        if error.errno not in _NO_OPENAT2:
-            raise
-        return _open_stepwise(root, path, flags)
+        return _open_reading(f"/proc/self/fd/{anchor}")
+    except FileNotFoundError as error:  # or a medium without /proc would look empty for ever
+        raise OSError(errno.ENOSYS, "files are read through /proc, which is not there") from error
 
 
-def _identify(root: int, path: str) -> Identity | None:
-    """What stands at `path`, or in its way; None if that is gone by now."""
-    try:
-        return _identity(_look_at(root, path))
-    except FileNotFoundError:
-        return None
+def _open_reading(path: Path | str, flags: int = 0, folder: int | None = None) -> int:
+    try:  # an access time would be a mark that the reader leaves on the medium
+        return os.open(path, _READ | flags | _NO_ATIME, dir_fd=folder)
+    except PermissionError:  # only the owner may ask for that
+        return os.open(path, _READ | flags, dir_fd=folder)
 
 
-def _look_at(root: int, path: str) -> os.stat_result:
-    """The status of the first thing on the way along `path` that is no directory, or of its end."""
-    folder = os.dup(root)
-    try:
-        for part in path.split("/"):
-            inner = os.open(part, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-            os.close(folder)
-            folder = inner
-            status = os.fstat(folder)
-            if not stat.S_ISDIR(status.st_mode):
-                break
-        return status
-    finally:
-        os.close(folder)
-
-
-def _openat2(root: int, path: str, flags: int) -> int:
-    how = struct.pack("QQQ", _FLAGS | flags, 0, _RESOLVE)
+def _openat2(root: int, path: str) -> int:
+    how = struct.pack("QQQ", _ANCHOR, 0, _RESOLVE)
     descriptor: int = _LIBC.syscall(
         ctypes.c_long(_OPENAT2),
         ctypes.c_int(root),
@@ -170,22 +162,39 @@ def _openat2(root: int, path: str, flags: int) -> int:
     return descriptor
 
 
-def _open_stepwise(root: int, path: str, flags: int) -> int:
-    """For kernels before 5.6: each component opened by itself, none of them a link."""
+def _walk(root: int, path: str) -> int:
+    """What openat2 does, for kernels before 5.6 and filters that forbid it: step by step."""
     *folders, name = path.split("/")
-    folder = os.dup(root)
+    device = os.fstat(root).st_dev
+    here = os.dup(root)
     try:
-        device = os.fstat(root).st_dev
-        steps = [(part, _FLAGS | os.O_DIRECTORY) for part in folders]
-        for part, step_flags in [*steps, (name, _FLAGS | flags)]:
-            inner = os.open(part, step_flags, dir_fd=folder)
-            os.close(folder)
-            folder = inner
-            if os.fstat(folder).st_dev != device:
+        steps = [(part, _ANCHOR | os.O_DIRECTORY) for part in folders]
+        for part, flags in [*steps, (name, _ANCHOR)]:
+            there = os.open(part, flags, dir_fd=here)
+            os.close(here)
+            here = there
+            if os.fstat(here).st_dev != device:
                 raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), path)
-        return os.dup(folder)
+        return os.dup(here)
     finally:
-        os.close(folder)
+        os.close(here)
+
+
+def _identify(root: int, path: str) -> Identity | None:
+    """The first thing on the way along `path` that is no directory, or its end; None if gone."""
+    here = os.dup(root)
+    try:
+        for part in path.split("/"):
+            there = os.open(part, _ANCHOR, dir_fd=here)
+            os.close(here)
+            here = there
+            if not stat.S_ISDIR(os.fstat(here).st_mode):
+                break
+        return _identity(os.fstat(here))
+    except FileNotFoundError:
+        return None
+    finally:
+        os.close(here)
 
 
 def _check(status: os.stat_result, path: str, owner_uid: int) -> None:

@@ -39,7 +39,10 @@ class Staged:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What lies on the medium, as this writer counts it, and what room its filesystem has left."""
+    """What lies on the medium, as this writer counts it, and what room its filesystem has left.
+
+    Files that another process puts there (a resend) are counted from the next start on.
+    """
 
     files: int
     bytes: int
@@ -226,4 +229,4 @@ class MediumWriter:
 
     def _counts(self, files: int, size: int) -> None:
         if self._counted is not None:
-            self._counted = (self._counted[0] + files, self._counted[1] + size)
+            self._counted = (max(0, self._counted[0] + files), max(0, self._counted[1] + size))

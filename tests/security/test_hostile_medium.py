@@ -104,8 +104,11 @@ NO_FILES: dict[str, Callable[[Path, Path], object]] = {
 
 
 @pytest.mark.parametrize("kind", NO_FILES)
-def test_what_is_no_regular_file_is_refused(medium: Medium, kind: str) -> None:
+def test_what_is_no_regular_file_is_refused_unopened(
+    medium: Medium, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     NO_FILES[kind](medium.path(2), medium.outside)
+    monkeypatch.setattr(safe_open, "_reopen", None)
     refusal = medium.refusal()
     assert refusal.reason is reasons.NOT_A_REGULAR_FILE
     assert refusal.identity is not None
@@ -115,8 +118,11 @@ def test_what_is_no_regular_file_is_refused(medium: Medium, kind: str) -> None:
 @needs_root
 @pytest.mark.skipif(not IS_ROOT, reason="only root can make a device node")
 @pytest.mark.parametrize("device", [(1, 3), (5, 0), (4, 64)])
-def test_a_device_is_refused(medium: Medium, device: tuple[int, int]) -> None:
+def test_a_device_is_refused_unopened(
+    medium: Medium, monkeypatch: pytest.MonkeyPatch, device: tuple[int, int]
+) -> None:
     os.mknod(medium.path(2), 0o020666, os.makedev(*device))
+    monkeypatch.setattr(safe_open, "_reopen", None)  # opening some devices acts on them
     assert medium.refusal().reason is reasons.NOT_A_REGULAR_FILE
 
 
@@ -359,7 +365,7 @@ def test_a_file_without_read_permission_is_the_mediums_state(
     def denied(*_: object) -> int:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(safe_open, "_open_beneath", denied)
+    monkeypatch.setattr(safe_open, "_reopen", denied)
     with pytest.raises(Unavailable) as caught:
         medium.reader.read(STREAM, 1)
     assert caught.value.reason is reasons.MEDIUM_UNREADABLE
@@ -369,6 +375,22 @@ def test_a_file_without_read_permission_is_the_mediums_state(
 
 def _descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_without_proc_the_medium_is_unreadable_rather_than_empty(
+    medium: Medium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening = os.open
+
+    def without_proc(path: str, *rest: object, **more: object) -> int:
+        if str(path).startswith("/proc/"):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return opening(path, *rest, **more)
+
+    monkeypatch.setattr(os, "open", without_proc)
+    with pytest.raises(Unavailable) as caught:
+        medium.reader.read(STREAM, 1)
+    assert caught.value.reason is reasons.MEDIUM_UNREADABLE
 
 
 def test_reading_leaves_no_descriptor_open(medium: Medium) -> None:
