@@ -1,0 +1,76 @@
+# Everything a fresh machine needs is made in .venv: Python 3.11 or later with its venv module, make.
+# PYTHON=python3.13 make setup takes another interpreter than python3.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+LOCKS  := requirements/build.txt requirements/dev.txt
+
+# The hosts and options of whoever made the lock files must not stand in them: pip's own
+# configuration says where packages come from.
+COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes \
+	--strip-extras --allow-unsafe --no-annotate --no-emit-options \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+# Brackets keep the patterns from finding themselves. A path counts only where it begins.
+MACHINE_PATHS  := (^|[^A-Za-z0-9_.-])/([w]ork|[r]oot|[h]ome/[a-z][a-z0-9_-]*)/
+REGISTRY_HOSTS := [p]ypi\.(org|python\.org)|[p]ythonhosted\.org|--([e]xtra-)?index-url[ =]|--[t]rusted-host[ =]|--[f]ind-links[ =]
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lint test demo bench bench-quick lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' \
+	  | while IFS='|' read -r name words; do printf '  make %-12s %s\n' "$$name" "$$words"; done
+
+setup: $(STAMP) ## Install what everything else needs into .venv (done by the others by itself)
+
+$(STAMP): $(LOCKS) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "make: '$(PYTHON)' is missing or older than Python 3.11. Install Python 3.11 or later" >&2; \
+	  echo "      (Debian, Ubuntu: apt install python3 python3-venv; openEuler, RHEL: dnf install python3.11)," >&2; \
+	  echo "      or name another one: make PYTHON=python3.12 $(or $(MAKECMDGOALS),setup)" >&2; exit 1; }
+	@test -x $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1 \
+	  || $(PYTHON) -m venv --clear $(VENV) || { \
+	  echo "make: '$(PYTHON) -m venv' failed; its venv module is not installed." >&2; \
+	  echo "      Debian, Ubuntu: apt install python3-venv; openEuler, RHEL: it comes with python3." >&2; \
+	  rm -rf $(VENV); exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	  $(addprefix -r ,$(LOCKS))
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+lint: setup ## Style, format, types, who imports whom, no traces of a machine in tracked files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@if ! git rev-parse --is-inside-work-tree >/dev/null 2>&1; then \
+	  echo "no git checkout: the search for machine paths and registry hosts is left out"; \
+	elif git grep -nIE -e '$(MACHINE_PATHS)' -e '$(REGISTRY_HOSTS)'; then \
+	  echo "make: tracked files name a path of one machine, or where packages come from" >&2; exit 1; \
+	fi
+
+test: setup ## The whole test suite (ARGS="tests/unit -k name" for a part)
+	$(BIN)/python -m pytest $(ARGS)
+
+demo: setup ## Both agents and a small hospital around them, for a minute
+	$(BIN)/python -m deploy.demo.demo
+
+bench: setup ## Latency and throughput beside the floors; writes bench/results.json
+	$(BIN)/python -m bench.run
+
+bench-quick: setup ## The same, shorter: for a look, not for figures to quote
+	$(BIN)/python -m bench.run --quick
+
+lock: setup ## Choose the newest allowed versions anew; writes requirements/*.txt
+	$(COMPILE) --upgrade --output-file requirements/build.txt requirements/build.in
+	$(COMPILE) --upgrade --output-file requirements/runtime.txt pyproject.toml
+	$(COMPILE) --upgrade --extra dev --constraint requirements/runtime.txt \
+	  --output-file requirements/dev.txt pyproject.toml
+
+clean: ## Remove .venv, caches and what runs left behind
+	rm -rf $(VENV) build dist *.egg-info demo-run bench/work \
+	  .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
