@@ -17,8 +17,9 @@ from ferry_format.container import GENESIS_DIGEST
 from ferry_format.reasons import Refused
 from inner_agent.file_opening import Opened
 from inner_agent.journal import StreamRecord
-from inner_agent.stream_intake import StreamIntake, Workplace
+from inner_agent.stream_intake import StreamIntake
 from inner_agent.stream_orders import Answer
+from inner_agent.workplace import Workplace
 
 STREAMS_EXAMINED_MAX: Final = 16
 """Unknown directories that one look opens files of; whoever writes the medium can make many."""

@@ -7,90 +7,30 @@ State in memory changes only after the journal has committed it, so whatever is 
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from ferry_format.envelope import Envelope, Tombstone
 from ferry_format.reasons import Refused
 from ferry_format.stream import Gap, Link, StreamState, skip_to
-from ferry_format.suites.ed25519_hybrid import SIGNATURE_BYTES, digest
 from inner_agent import gap_watch
-from inner_agent.file_opening import FileOpening, Opened, UntrustedFiles
-from inner_agent.gap_watch import GapPolicy, GiveUp, Missing, Report, Watch
+from inner_agent.file_opening import Opened
+from inner_agent.gap_watch import GiveUp, Report, Watch
 from inner_agent.intake_decisions import (
-    ChannelRule,
-    Drop,
-    Hold,
     Standing,
     Take,
-    judge_file,
     refused_message,
     screen,
     settle,
 )
 from inner_agent.journal import GapRecord, StreamRecord
-from inner_agent.journal_writer import Batch, JournalWriter, NewMessage, Repeat, TakenFile
+from inner_agent.journal_writer import Batch, NewMessage, Repeat, TakenFile
 from inner_agent.quarantine import RefusedThing
-from inner_agent.verifier_reports import Reports
-from validators.verdict import Rejected, Verdict
-
-LATER_TRIED_MAX: Final = 8
-"""Bad files that are looked past, in one look, in search of a good later one."""
-
-RECHECKED_MAX: Final = 16
-"""Received files that one look compares with what was received, while the sender is silent."""
-
-GAPS_LOOKED_AT_MAX: Final = 16
-"""Gaps in which one look searches for late files; the next look goes on with the others."""
-
-
-class Medium(UntrustedFiles, Protocol):
-    """What the verifier needs of ferry_format.medium.reader.MediumReader."""
-
-    def streams(self) -> list[bytes]:
-        """The streams that have a directory."""
-
-    def available(self, stream_id: bytes, from_sequence: int) -> Iterator[int]:
-        """The sequences from one on whose names are there, ascending."""
-
-
-class Validators(Protocol):
-    """What the verifier needs of validators.worker.WorkerPool."""
-
-    def validate_many(self, items: Sequence[tuple[str, bytes]]) -> list[Verdict]:
-        """The verdicts in order; raises Unavailable, and then none of them is known."""
-
-
-@dataclass(frozen=True, slots=True)
-class BatchLimits:
-    """What one commit may carry: files, and bytes of ferry files (passed by at most one file)."""
-
-    files_max: int = 64
-    bytes_max: int = 16 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Workplace:
-    """What every stream of a verifier shares.
-
-    `clock_ms` tells unix milliseconds; `poke` hints that the journal has more.
-    """
-
-    medium: Medium
-    files: FileOpening
-    validators: Validators
-    journal: JournalWriter
-    reports: Reports
-    rules: Mapping[str, ChannelRule]
-    gap_policy: GapPolicy
-    limits: BatchLimits
-    clock_ms: Callable[[], int]
-    poke: Callable[[], None]
-    clock_s: Callable[[], float] = time.monotonic
+from inner_agent.stream_search import StreamSearch
+from inner_agent.workplace import Workplace
+from validators.verdict import Rejected
 
 
 class StreamIntake:
@@ -113,12 +53,9 @@ class StreamIntake:
         self._watch = (
             None if self._held is None else Watch(self._held, workplace.clock_s(), reported=True)
         )
-        self._refused_next = False
-        self._later: int | None = None
-        self._gap_turn = 0
+        self._search = StreamSearch(workplace)
         self._moved = False
         self._moved_at_s = workplace.clock_s()
-        self._recheck_from = 1
 
     @property
     def state(self) -> StreamState:
@@ -153,21 +90,21 @@ class StreamIntake:
         """
         taken = 0
         if self.state.gaps:
-            taken = self._take(self._late_candidates(), in_order=False)
+            taken = self._take(self._search.late_candidates(self.state), in_order=False)
         if self._moved:
             # A stream that moved since the last look misses nothing; spare it the listing.
             self._moved = False
             return taken
-        missing = self._missing()
-        if missing is None:
-            self._recheck()
+        missing = self._search.missing(self._standing)
+        if missing is None and self._silent_s() >= self._at.gap_policy.gap_wait_s:
+            self._search.recheck(self._standing)
         if missing is None and self._held is not None:
             return taken
         watch, step = gap_watch.look(self._watch, missing, self._at.clock_s(), self._at.gap_policy)
         match step:
             case Report(gap):
                 self._hold(gap)
-                self._at.reports.gap_opened(self.record, gap, refused=self._refused_next)
+                self._at.reports.gap_opened(self.record, gap, refused=self._search.next_is_refused)
             case GiveUp(gap):
                 self._go_past(gap, "policy")
             case _ if watch is not None and watch.reported and watch.gap != self._held:
@@ -180,7 +117,7 @@ class StreamIntake:
 
         Also None where no later file of the stream has been verified.
         """
-        missing = self._missing()
+        missing = self._search.missing(self._standing)
         if missing is None or not missing.can_continue:
             return None
         self._go_past(missing.gap, operator)
@@ -199,7 +136,7 @@ class StreamIntake:
                 break
             try:
                 opened = self._at.files.open(self.state.stream_id, sequence)
-                take = None if opened is None else self._judge(standing, opened, links)
+                take = None if opened is None else self._at.place(standing, opened, links)
             except Refused:
                 if in_order:
                     break
@@ -214,26 +151,6 @@ class StreamIntake:
         if collected:
             self._commit(collected, standing)
         return len(collected)
-
-    def _judge(self, standing: Standing, opened: Opened, links: dict[int, Link]) -> Take | None:
-        """The file's place, None if there is nothing to take. Raises Refused, and enters it."""
-
-        def received(sequence: int) -> Link | None:
-            return links.get(sequence) or self._at.journal.link(self.state.stream_id, sequence)
-
-        try:
-            judgement = judge_file(standing, opened.file, received)
-        except Refused as error:
-            self._at.files.refuse(opened, error)
-            raise
-        match judgement:
-            case Take():
-                return judgement
-            case Drop():
-                self._at.reports.file_repeated(opened.file.stream_id, opened.file.sequence)
-            case Hold():
-                pass
-        return None
 
     def _commit(self, collected: list[tuple[Opened, Take]], standing: Standing) -> None:
         files = self._settled(collected)
@@ -298,76 +215,8 @@ class StreamIntake:
         )
         return tuple(_taken_file(opened, take, settled) for opened, take in collected)
 
-    def _missing(self) -> Missing | None:
-        following = self.state.next_sequence
-        self._refused_next = False
-        try:
-            opened = self._at.files.open(self.state.stream_id, following)
-            if opened is not None and self._judge(self._standing, opened, {}) is not None:
-                return None  # it came just now
-        except Refused:
-            self._refused_next = True
-        later = self._first_later(following + 1)
-        if later is not None:
-            return Missing(Gap(following, later - 1), can_continue=True)
-        if self._refused_next:
-            return Missing(Gap(following, following), can_continue=False)
-        return None
-
-    def _recheck(self) -> None:
-        """See whether a sender that is silent for us has gone back to sequences of its past.
-
-        An outer restored from an old backup publishes below what we wait for, where nobody reads,
-        and acknowledges messages that would be missed in silence.
-        """
-        if self._at.clock_s() - self._moved_at_s < self._at.gap_policy.gap_wait_s:
-            return
-        names = self._at.medium.available(self.state.stream_id, self._recheck_from)
-        below = _up_to(self.state.next_sequence - 1, names)
-        rechecked = list(itertools.islice(below, RECHECKED_MAX))
-        self._recheck_from = rechecked[-1] + 1 if len(rechecked) == RECHECKED_MAX else 1
-        for sequence in rechecked:
-            with contextlib.suppress(Refused):
-                if self._is_other(sequence):
-                    opened = self._at.files.open(self.state.stream_id, sequence)
-                    if opened is not None:
-                        self._judge(self._standing, opened, {})
-
-    def _is_other(self, sequence: int) -> bool:
-        """Whether a received sequence's name now holds other bytes; no trust is needed for that."""
-        link = self._at.journal.link(self.state.stream_id, sequence)
-        untrusted = self._at.medium.read(self.state.stream_id, sequence)
-        if link is None or untrusted is None:
-            return False
-        return digest(memoryview(untrusted.data)[:-SIGNATURE_BYTES]) != link.digest
-
-    def _first_later(self, from_sequence: int) -> int | None:
-        """The lowest later sequence whose file is the trusted sender's beyond doubt."""
-        names = self._at.medium.available(self.state.stream_id, from_sequence)
-        for sequence in itertools.islice(names, LATER_TRIED_MAX):
-            if sequence == self._later:
-                return sequence
-            try:
-                opened = self._at.files.open(self.state.stream_id, sequence)
-                if opened is not None:
-                    self._judge(self._standing, opened, {})
-                    self._later = sequence
-                    return sequence
-            except Refused:
-                continue
-        return None
-
-    def _late_candidates(self) -> list[int]:
-        """Names in gaps that were given up; a few gaps a look, in turn."""
-        gaps = self.state.gaps
-        first = self._gap_turn % len(gaps)
-        self._gap_turn = first + GAPS_LOOKED_AT_MAX
-        found: list[int] = []
-        for gap in (gaps[first:] + gaps[:first])[:GAPS_LOOKED_AT_MAX]:
-            names = self._at.medium.available(self.state.stream_id, gap.first)
-            inside = _up_to(gap.last, names)
-            found += itertools.islice(inside, self._at.limits.files_max - len(found))
-        return found
+    def _silent_s(self) -> float:
+        return self._at.clock_s() - self._moved_at_s
 
     def _hold(self, gap: Gap) -> None:
         """Record what is held for."""
@@ -387,7 +236,7 @@ class StreamIntake:
         # What did not fit the chain may fit it after the gap.
         self._at.files.forget()
         if not told:
-            self._at.reports.gap_opened(record, gap, refused=self._refused_next)
+            self._at.reports.gap_opened(record, gap, refused=self._search.next_is_refused)
         self._at.reports.gap_given_up(record, gap, by)
 
     def _gaps_are(self, gaps: tuple[GapRecord, ...]) -> None:
@@ -401,10 +250,6 @@ class StreamIntake:
         return replace(
             self.record, next_sequence=state.next_sequence, last_digest=state.last_digest
         )
-
-
-def _up_to(last: int, names: Iterator[int]) -> Iterator[int]:
-    return itertools.takewhile(lambda name: name <= last, names)
 
 
 def _taken_file(opened: Opened, take: Take, settled: Iterator[NewMessage | Rejected]) -> TakenFile:

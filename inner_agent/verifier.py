@@ -30,10 +30,10 @@ from inner_agent.intake_decisions import ChannelRule
 from inner_agent.journal_writer import JournalWriter
 from inner_agent.known_streams import KnownStreams
 from inner_agent.retention import PRUNED_PER_CALL, Retention, RetentionPolicy
-from inner_agent.stream_intake import BatchLimits, Medium, Validators, Workplace
 from inner_agent.stream_orders import Answer, Order
 from inner_agent.verifier_metrics import METRICS_FILE_NAME, VerifierMetrics
 from inner_agent.verifier_reports import Audit, Reports
+from inner_agent.workplace import BatchLimits, Medium, Validators, Workplace
 
 TICK_S: Final = 1.0
 """How often metrics are written, the watchdog is told, and the journal is tidied."""

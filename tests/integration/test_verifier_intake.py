@@ -4,7 +4,7 @@ import pytest
 
 from ferry_format.reasons import Unavailable
 from inner_agent.journal import JournalReader
-from inner_agent.stream_intake import BatchLimits
+from inner_agent.workplace import BatchLimits
 from tests.simulator.sending_side import SendingSide, opener, trusted
 from tests.simulator.verifying_side import CIPHER, VerifyingSide
 

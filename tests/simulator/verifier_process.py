@@ -21,9 +21,9 @@ from ferry_format.medium.reader import MediumReader
 from ferry_format.medium.watch import Watch
 from inner_agent.gap_watch import GapPolicy
 from inner_agent.journal_writer import JournalWriter
-from inner_agent.stream_intake import BatchLimits
 from inner_agent.verifier import Verifier, VerifierSettings
 from inner_agent.verifier_metrics import VerifierMetrics
+from inner_agent.workplace import BatchLimits
 from tests.simulator.sending_side import LANE
 from tests.simulator.verifying_side import CIPHER, RULES, Recorded, StandInValidators
 

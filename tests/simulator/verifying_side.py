@@ -19,9 +19,9 @@ from inner_agent.journal import JournalReader
 from inner_agent.journal_writer import JournalWriter
 from inner_agent.known_streams import KnownStreams
 from inner_agent.quarantine import QuarantineEntry, QuarantineReader
-from inner_agent.stream_intake import BatchLimits, Workplace
 from inner_agent.verifier_metrics import VerifierMetrics
 from inner_agent.verifier_reports import Reports
+from inner_agent.workplace import BatchLimits, Workplace
 from tests.simulator import sending_side
 from validators.verdict import Accepted, Rejected, Verdict
 
