@@ -1,14 +1,15 @@
 """A small hospital around the ferry: systems in front that send, systems inside that receive.
 
-The senders are real clients: python-hl7's MLLP client, aiohttp for HTTP. Each runs in a thread with
-an event loop of its own, so that it can live inside a network namespace.
+The senders are real clients: python-hl7's MLLP client, aiohttp for HTTP.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import threading
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -18,10 +19,11 @@ from typing import Any, TypeVar
 import aiohttp
 from hl7.client import MLLPClient
 
-from tests.simulator.hl7_receiver import Hl7Receiver
-from tests.simulator.http_receiver import HttpReceiver
+from tests.simulator.ferry_pair import free_port
+from tests.simulator.namespaces import Namespace
 
 _T = TypeVar("_T")
+_PAUSE_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -46,43 +48,29 @@ class Sent:
 
 
 class Inside:
-    """The hospital's internal systems: a HIS that speaks HL7, a booking system that speaks HTTP."""
+    """The internal systems' process, in the inner's namespace if there is one."""
 
-    def __init__(self, his_port: int, booking_port: int) -> None:
-        self.his = Hl7Receiver(port=his_port)
-        self.booking = HttpReceiver(port=booking_port)
-        self._loop = asyncio.new_event_loop()
-        self._started = threading.Event()
-        self._thread: threading.Thread | None = None
+    def __init__(self, record: Path, namespace: Namespace | None) -> None:
+        self.his_port, self.booking_port = free_port(), free_port()
+        self._record = record
+        command = [sys.executable, "-m", "deploy.demo.inside"]
+        command += [str(self.his_port), str(self.booking_port), str(record)]
+        self._command = command if namespace is None else namespace.command(command)
+        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Listen; to be called inside the inner's namespace."""
-        self._loop.run_until_complete(self.his.start())
-        self._loop.run_until_complete(self.booking.start())
-        self._thread = threading.Thread(target=self._loop.run_forever, name="inside")
-        self._thread.start()
+        """Start it; it listens a moment later, and the ferry waits for it like for any system."""
+        self._process = subprocess.Popen(self._command, cwd=Path(__file__).parents[2])
 
-    def stop(self) -> None:
-        """Stop listening."""
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        assert self._thread is not None
-        self._thread.join()
-        self._loop.close()
-
-    async def _close(self) -> None:
-        await self.his.stop()
-        await self.booking.stop()
-
-    def arrivals(self) -> dict[str, list[float]]:
-        """When each message arrived (monotonic seconds), by the id that it is known by."""
-        times: dict[str, list[float]] = {}
-        for arrival in self.his.recording.received:
-            times.setdefault(arrival.message_id, []).append(arrival.at_s)
-        for arrival in self.booking.recording.received:
-            known_as = json.loads(arrival.data)["appointment_id"]
-            times.setdefault(known_as, []).append(arrival.at_s)
-        return times
+    def stop(self) -> dict[str, list[float]]:
+        """End it; returns when each message arrived, by the id that it is known by."""
+        if self._process is None:
+            return {}
+        process, self._process = self._process, None
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)
+        record: dict[str, list[float]] = json.loads(self._record.read_text())
+        return record
 
 
 def read_samples(folder: Path) -> list[Sample]:
@@ -116,10 +104,8 @@ def variations(samples: list[Sample], count: int) -> list[Sample]:
 def send_all(
     samples: list[Sample], mllp_ports: dict[str, int], http_port: int, api_key: str
 ) -> list[Sent]:
-    """Send each sample over its channel's protocol, one after another."""
-    clients = {
-        channel: MLLPClient("127.0.0.1", port) for channel, port in mllp_ports.items()
-    }
+    """Send each sample over its channel's protocol, one after another, as steady traffic."""
+    clients = {channel: MLLPClient("127.0.0.1", port) for channel, port in mllp_ports.items()}
     try:
         return run(
             lambda: _send_all(samples, clients, f"http://127.0.0.1:{http_port}/channels", api_key)
@@ -136,6 +122,7 @@ async def _send_all(
     headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
     async with aiohttp.ClientSession(headers=headers) as session:
         for sample in samples:
+            await asyncio.sleep(_PAUSE_S)
             at_s = time.monotonic()
             if sample.channel in clients:
                 answer = clients[sample.channel].send_message(sample.payload)
