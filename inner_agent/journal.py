@@ -219,7 +219,7 @@ class JournalReader:
         """How much there is; walks an index over all messages."""
         messages = dict(self._rows("SELECT channel, count(*) FROM messages GROUP BY channel"))
         gap_files = self._rows(
-            "SELECT coalesce(sum(last_sequence - first_sequence + 1), 0) FROM gaps"
+            "SELECT CAST(total(last_sequence - first_sequence + 1) AS INTEGER) FROM gaps"
         )
         entries = self._rows(
             "SELECT (SELECT count(*) FROM quarantine) + "

@@ -110,7 +110,7 @@ class KnownStreams:
         if record.state != "refused":
             return Answer(done=False, detail=f"the stream is {record.state}, not refused")
         before = [one for one in self._intakes.values() if one.record.sender == record.sender]
-        if any(one.holds for one in before):
+        if not all(one.finish() for one in before):
             return Answer(
                 done=False,
                 detail="the present stream still waits for missing files: have them resent, "

@@ -67,11 +67,6 @@ class StreamIntake:
         """What was reported missing and has not come since."""
         return self._gaps
 
-    @property
-    def holds(self) -> bool:
-        """Whether something is missing before what the medium has."""
-        return self._watch is not None
-
     def take_next(self) -> int:
         """Take what comes next, in one commit; returns how many files.
 
@@ -123,6 +118,12 @@ class StreamIntake:
         self._go_past(missing.gap, operator)
         self._watch = None
         return missing.gap
+
+    def finish(self) -> bool:
+        """Take all that can be taken; whether nothing is missing then. Raises as `take_next`."""
+        while self.take_next():
+            pass
+        return self._search.missing(self._standing) is None
 
     def retire(self) -> StreamRecord:
         """The stream's record as one that is read no more."""

@@ -349,6 +349,20 @@ def test_a_stream_that_still_waits_for_files_is_not_retired(sender, make, places
     assert side.payloads() == [b"1", b"3", b"new"]
 
 
+def test_a_stream_is_read_to_its_end_before_another_takes_its_place(sender, make, places):
+    side = make()
+    sender.send(b"1")
+    side.pass_()
+    new = SendingSide(places[0])
+    new.send(b"new")
+    side.pass_()
+    sender.send(b"2")
+    sender.send(b"3")
+    assert side.streams.accept(new.stream_id, "wang").done
+    side.pass_()
+    assert side.payloads() == [b"1", b"2", b"3", b"new"]
+
+
 def test_two_senders_have_a_stream_each(places, make):
     side = make(opener=opener(trusted(), trusted("ward", "ward-1", channels=frozenset({"lab"}))))
     front, ward = SendingSide(places[0]), SendingSide(places[0], key_name="ward-1")
