@@ -19,8 +19,10 @@ from typing import Final
 import click
 import uvloop
 
+from ferry_format.keys import KeyKind
 from ferry_format.reasons import FerryError
-from ferry_runtime import logs
+from ferry_runtime import logs, secrets
+from ferry_runtime.audit import AuditTrail
 from ferry_runtime.commands.configured import EXIT_CODES, load_checked
 from ferry_runtime.commands.failure import fail
 from ferry_runtime.commands.failure import run as run_command
@@ -217,6 +219,7 @@ def requeue(config_path: Path, message_ids: tuple[str, ...]) -> None:
     config = _load(config_path)[0]
     positions = _positions(config, message_ids)
     done = operator_orders.requeue(lookup.delivery_path(config), list(positions.values()))
+    _audit(config, "messages_requeued", positions, done)
     _say_done(positions, done, "requeued", "no dead letter")
 
 
@@ -234,6 +237,7 @@ def discard(config_path: Path, reason: str, message_ids: tuple[str, ...]) -> Non
         )
     except ValueError as error:
         fail(str(error))
+    _audit(config, "messages_discarded", positions, done, reason=reason)
     _say_done(positions, done, "discarded", "neither dead, requeued nor being retried")
 
 
@@ -320,6 +324,21 @@ def _positions(config: InnerConfig, message_ids: Iterable[str]) -> dict[str, int
             fail(f"{text}: no such message was received")
         positions[text] = found[0].record.position
     return positions
+
+
+def _audit(
+    config: InnerConfig, name: str, positions: dict[str, int], done: list[int], **fields: str
+) -> None:
+    """Into the operators' own part of the audit trail."""
+    trail = AuditTrail(
+        config.audit.dir / "operators",
+        config.agent.name,
+        secrets.read_key(config.audit.key, KeyKind.AUDIT),
+        keep_days=config.audit.keep_days,
+    )
+    ids = [text for text, position in positions.items() if position in done]
+    trail.record(name, durable=True, operator=getpass.getuser(), message_ids=ids, **fields)
+    trail.close()
 
 
 def _say_done(positions: dict[str, int], done: list[int], word: str, otherwise: str) -> None:

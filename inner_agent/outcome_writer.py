@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from ferry_runtime import logs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from inner_agent.delivery_store import DeliveryStore, Outcome
 
@@ -32,8 +32,15 @@ T = TypeVar("T")
 class OutcomeWriter:
     """Owns the thread that works on the store; everything after `load` goes through it."""
 
-    def __init__(self, store: DeliveryStore, undurable_max: int = UNDURABLE_MAX) -> None:
+    def __init__(
+        self,
+        store: DeliveryStore,
+        undurable_max: int = UNDURABLE_MAX,
+        on_durable: Callable[[Sequence[Outcome]], None] = lambda _: None,
+    ) -> None:
+        """`on_durable` is told the outcomes of each commit, in order, once they are durable."""
         self._store = store
+        self._on_durable = on_durable
         self._undurable_max = undurable_max
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outcomes")
         self._added: list[Outcome] = []
@@ -77,6 +84,7 @@ class OutcomeWriter:
             self._work.clear()
             self._committing, self._added = self._added, []
             await self._commit()
+            self._on_durable(self._committing)
             self._committing = []
             if self.undurable < self._undurable_max:
                 self._room.set()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from inner_agent.channel_pipeline import Journal, Route
-    from inner_agent.delivery_store import DeliveryStore, Orders
+    from inner_agent.delivery_store import DeliveryStore, Orders, Outcome
     from inner_agent.replayer_metrics import ReplayerMetrics
     from inner_agent.sinks.base import Sink
 
@@ -79,6 +79,7 @@ class Replayer:
         metrics: ReplayerMetrics,
         hint: Hint | None = None,
         times: ReplayerTimes | None = None,
+        on_durable: Callable[[Sequence[Outcome]], None] = lambda _: None,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -89,7 +90,7 @@ class Replayer:
         self._hint = hint
         self._times = times or ReplayerTimes()
         self._clock_ms = clock_ms
-        self._writer = OutcomeWriter(store)
+        self._writer = OutcomeWriter(store, on_durable=on_durable)
         self._pipelines = {
             route.channel: ChannelPipeline(
                 route,

@@ -10,7 +10,9 @@ import asyncio
 import logging
 import signal
 import time
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -26,8 +28,8 @@ from inner_agent import journal_schema, sinks
 from inner_agent.at_rest import PayloadCipher
 from inner_agent.channel_pipeline import Route
 from inner_agent.config import InnerConfig
-from inner_agent.delivery import DeliveryPolicy
-from inner_agent.delivery_store import DeliveryStore
+from inner_agent.delivery import DeliveryPolicy, State
+from inner_agent.delivery_store import DeliveryStore, Outcome
 from inner_agent.hint import HINT_NAME, HintReader
 from inner_agent.journal import JournalReader
 from inner_agent.policy import InnerPolicy
@@ -43,6 +45,7 @@ _LOG = logging.getLogger("ferry.inner.replayer")
 _JOURNAL_WAIT_S: Final = 60.0
 _JOURNAL_LOOK_S: Final = 0.05
 _TEND_S: Final = 1.0
+_AUDITED: Final = frozenset({State.DELIVERED, State.DEAD})
 _VERIFIER_SILENT_S: Final = 10.0
 
 
@@ -75,6 +78,7 @@ async def run(config: InnerConfig, rules: InnerPolicy) -> None:
             store=store,
             metrics=ReplayerMetrics(registry),
             hint=hint,
+            on_durable=partial(_record, audit),
             times=ReplayerTimes(keep_delivered_s=RetentionPolicy().keep_record_hours * 3600),
         )
         prom = state_dir / METRICS_FILE_NAME
@@ -94,6 +98,19 @@ async def run(config: InnerConfig, rules: InnerPolicy) -> None:
         hint.close()
         audit.record("replayer_stopped")
         audit.close()
+
+
+def _record(audit: AuditTrail, outcomes: Sequence[Outcome]) -> None:
+    """Into the audit trail: what was delivered and what was given up; retries are metrics."""
+    for outcome in outcomes:
+        if outcome.state in _AUDITED:
+            audit.record(
+                f"message_{outcome.state}",
+                message_id=outcome.message_id,
+                channel=outcome.channel,
+                attempts=outcome.progress.attempts,
+                reason=outcome.reason,
+            )
 
 
 async def _replay(replayer: Replayer, asked: asyncio.Event, audit: AuditTrail) -> None:

@@ -234,8 +234,12 @@ class Spool:
         return list(self._files("published = 0", ()))
 
     def files(self, first: int, last: int) -> Iterator[SpooledFile]:
-        """The kept files of a range, in order; one at a time, so that memory stays flat."""
-        return self._files("sequence BETWEEN ? AND ?", (first, last))
+        """The kept files of a range that were published, in order.
+
+        One at a time, so that memory stays flat. A file that is not known to be published may yet
+        be withdrawn, so it is not for resending.
+        """
+        return self._files("published = 1 AND sequence BETWEEN ? AND ?", (first, last))
 
     def prune(self, older_than_ms: int, bytes_max: int, *, fingerprints_older_than_ms: int) -> int:
         """Delete published files by age, then by size, oldest first. Returns how many.

@@ -55,7 +55,8 @@ def test_only_published_files_are_pruned_by_age(spool: Spool) -> None:
     for sequence in (1, 2, 3):
         spool.commit(file(sequence, sealed_at_ms=sequence), {}, [], published_up_to=sequence - 1)
     assert spool.prune(100, 10**9, fingerprints_older_than_ms=0) == 2
-    assert [kept.sequence for kept in spool.files(1, 9)] == [3]
+    assert [kept.sequence for kept in spool.unpublished()] == [3]
+    assert spool.usage().files == 1
 
 
 def test_pruning_by_size_takes_the_oldest_first(spool: Spool) -> None:
