@@ -1,75 +1,76 @@
-# Everything runs in .venv, which is made on the first call: nothing is assumed but make and a
-# python3 of 3.11 to 3.13 with venv. Another interpreter: make PYTHON=python3.12 setup
+# Everything a fresh machine needs is made in .venv: Python 3.11 or later with its venv module, make.
+# PYTHON=python3.13 make setup takes another interpreter than python3.
 
-SHELL := /bin/sh
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
-STAMP := $(VENV)/.set-up
-LOCKS := requirements/build.txt requirements/dev.txt
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+LOCKS  := requirements/build.txt requirements/dev.txt
+
+# The hosts and options of whoever made the lock files must not stand in them: pip's own
+# configuration says where packages come from.
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes \
-	--allow-unsafe --strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host \
-	--no-emit-find-links
+	--strip-extras --allow-unsafe --no-annotate --no-emit-options \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+# Brackets keep the patterns from finding themselves. A path counts only where it begins.
+MACHINE_PATHS  := (^|[^A-Za-z0-9_.-])/([w]ork|[r]oot|[h]ome/[a-z][a-z0-9_-]*)/
+REGISTRY_HOSTS := [p]ypi\.(org|python\.org)|[p]ythonhosted\.org|--([e]xtra-)?index-url[ =]|--[t]rusted-host[ =]|--[f]ind-links[ =]
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test demo bench lock upgrade clean
+.PHONY: help setup lint test demo bench bench-quick lock clean
 
-help:
-	@echo "make demo     run both agents with a small hospital around them, and print what crossed"
-	@echo "make test     run the whole test suite"
-	@echo "make bench    measure latency and throughput beside their floors; bench/results.json"
-	@echo "make lint     style, types, who imports whom, no machine's paths in tracked files"
-	@echo "make setup    only make .venv with the locked dependencies (each target above does)"
-	@echo "make lock     write requirements/*.txt again after pyproject.toml changed"
-	@echo "make upgrade  the same, with the newest release of everything"
-	@echo "make clean    remove .venv, caches and what demo and bench left"
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' \
+	  | while IFS='|' read -r name words; do printf '  make %-12s %s\n' "$$name" "$$words"; done
 
-setup: $(STAMP)
+setup: $(STAMP) ## Install what everything else needs into .venv (done by the others by itself)
 
-# pyproject.toml is no lock, but it names the console scripts that are installed here.
 $(STAMP): $(LOCKS) pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
-	  echo "$(PYTHON) is missing or not Python 3.11, 3.12 or 3.13." >&2; \
-	  echo "Install one and name it: make PYTHON=python3.12 $(or $(MAKECMDGOALS),setup)" >&2; exit 1; }
-	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) || { \
-	  rm -rf $(VENV); \
-	  echo "Python's venv module does not work. Install it, then run make again:" >&2; \
-	  echo "  Debian, Ubuntu, UOS, Deepin:  apt-get install python3-venv" >&2; \
-	  echo "  openEuler, Kylin, Fedora:     dnf install python3 python3-pip" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "make: '$(PYTHON)' is missing or older than Python 3.11. Install Python 3.11 or later" >&2; \
+	  echo "      (Debian, Ubuntu: apt install python3 python3-venv; openEuler, RHEL: dnf install python3.11)," >&2; \
+	  echo "      or name another one: make PYTHON=python3.12 $(or $(MAKECMDGOALS),setup)" >&2; exit 1; }
+	@test -x $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1 \
+	  || $(PYTHON) -m venv --clear $(VENV) || { \
+	  echo "make: '$(PYTHON) -m venv' failed; its venv module is not installed." >&2; \
+	  echo "      Debian, Ubuntu: apt install python3-venv; openEuler, RHEL: it comes with python3." >&2; \
+	  rm -rf $(VENV); exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 	  $(addprefix -r ,$(LOCKS))
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
-	  --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-lint: $(STAMP)
+lint: setup ## Style, format, types, who imports whom, no traces of a machine in tracked files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python .ci/no_machine_paths.py
+	@if ! git rev-parse --is-inside-work-tree >/dev/null 2>&1; then \
+	  echo "no git checkout: the search for machine paths and registry hosts is left out"; \
+	elif git grep -nIE -e '$(MACHINE_PATHS)' -e '$(REGISTRY_HOSTS)'; then \
+	  echo "make: tracked files name a path of one machine, or where packages come from" >&2; exit 1; \
+	fi
 
-test: $(STAMP)
-	$(BIN)/python -m pytest
+test: setup ## The whole test suite (ARGS="tests/unit -k name" for a part)
+	$(BIN)/python -m pytest $(ARGS)
 
-demo: $(STAMP)
+demo: setup ## Both agents and a small hospital around them, for a minute
 	$(BIN)/python -m deploy.demo.demo
 
-bench: $(STAMP)
+bench: setup ## Latency and throughput beside the floors; writes bench/results.json
 	$(BIN)/python -m bench.run
 
-# Pins that still fit are kept; every release is pinned with the hashes of its files, and nothing
-# says from which registry they come.
-lock: $(STAMP)
-	$(COMPILE) $(RENEW) --output-file requirements/build.txt requirements/build.in
-	$(COMPILE) $(RENEW) --output-file requirements/runtime.txt pyproject.toml
-	$(COMPILE) $(RENEW) --extra dev --constraint requirements/runtime.txt \
+bench-quick: setup ## The same, shorter: for a look, not for figures to quote
+	$(BIN)/python -m bench.run --quick
+
+lock: setup ## Choose the newest allowed versions anew; writes requirements/*.txt
+	$(COMPILE) --upgrade --output-file requirements/build.txt requirements/build.in
+	$(COMPILE) --upgrade --output-file requirements/runtime.txt pyproject.toml
+	$(COMPILE) --upgrade --extra dev --constraint requirements/runtime.txt \
 	  --output-file requirements/dev.txt pyproject.toml
 
-upgrade:
-	$(MAKE) lock RENEW=--upgrade
-
-clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \
-	  build dist *.egg-info bench/results.json bench/work demo-run
+clean: ## Remove .venv, caches and what runs left behind
+	rm -rf $(VENV) build dist *.egg-info demo-run bench/work \
+	  .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
