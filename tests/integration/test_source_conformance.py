@@ -3,159 +3,160 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
 import pytest
-from prometheus_client import CollectorRegistry
 
 from ferry_format import reasons
-from ferry_format.reasons import Refused, Unavailable
-from outer_agent.config import FolderSource, HttpSource, MllpSource
-from outer_agent.metrics import OuterMetrics
-from outer_agent.policy import SenderSection
-from outer_agent.senders import SenderDirectory
-from outer_agent.sources.base import Source, Surroundings
-from outer_agent.sources.registry import build
-from tests.simulator.clients import code_of
-from tests.simulator.intake import ScriptedIntake
 from tests.simulator.messages import adt
+from tests.simulator.outer_inside import HL7, OuterInside, channel, unavailable
+from tests.simulator.source_ways import KINDS, Certificates, FolderWay, Way, a_way
 
 BOTH_LOOPS = True
-API_KEY = "a-key"
-SENDER = SenderSection(
-    name="his",
-    api_keys_sha256=(hashlib.sha256(API_KEY.encode()).hexdigest(),),
-    listeners=("in",),
-)
 
 
 @dataclass
-class Way:
-    """One source with a sender of its kind: `send` tells "taken", "refused", "later" or "gone"."""
-
-    kind: str
-    source: Source
-    intake: ScriptedIntake
-    folder: Path
-    number: int = 0
+class Running:
+    way: Way
+    inside: OuterInside
 
     async def send(self, message: bytes) -> str:
-        self.number += 1
-        return await getattr(self, f"_send_{self.kind}")(message)
-
-    async def _send_http(self, message: bytes) -> str:
-        headers = {"Authorization": f"Bearer {API_KEY}"}
-        url = f"http://127.0.0.1:{self.source.port}/channels/adt/messages"
-        try:
-            async with (
-                aiohttp.ClientSession(headers=headers) as session,
-                session.post(url, data=message) as answer,
-            ):
-                words = {202: "taken", 503: "later", 429: "later"}
-                return words.get(answer.status, "refused")
-        except aiohttp.ClientError:
-            return "gone"
-
-    async def _send_mllp(self, message: bytes) -> str:
-        try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.source.port)
-            writer.write(b"\x0b" + message + b"\x1c\r")
-            answer = await reader.readuntil(b"\x1c\r")
-            writer.close()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            return "gone"
-        return {"AA": "taken", "AE": "later", "AR": "refused"}[code_of(answer[1:-2])]
-
-    async def _send_folder(self, message: bytes) -> str:
-        name = f"{self.number:04d}.hl7"
-        (self.folder / name).write_bytes(message)
-        before = len(self.intake.submissions)
-        for _ in range(300):
-            if (self.folder / "done" / name).exists():
-                return "taken"
-            if (self.folder / "refused" / name).exists():
-                assert (self.folder / "refused" / f"{name}.reason.txt").exists()
-                return "refused"
-            if len(self.intake.submissions) > before and self.intake.gate.is_set():
-                await asyncio.sleep(0.02)
-                if (self.folder / name).exists():
-                    (self.folder / name).unlink()
-                    return "later"
-            await asyncio.sleep(0.01)
-        return "gone"
+        async with asyncio.timeout(10):
+            return await self.way.send(message)
 
 
-@pytest.fixture(params=["http", "mllp", "folder"])
-async def way(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Way]:
-    listen = {"name": "in", "listen": "127.0.0.1:0"}
-    section = {
-        "http": lambda: HttpSource(kind="http", **listen),
-        "mllp": lambda: MllpSource(kind="mllp", channel="adt", **listen),
-        "folder": lambda: FolderSource(
-            kind="folder", name="in", path=tmp_path, channel="adt", settle_s=0.01, poll_s=0.02
-        ),
-    }[request.param]()
-    intake = ScriptedIntake()
-    metrics = OuterMetrics(CollectorRegistry())
-    source = build(section, Surroundings(intake, SenderDirectory([SENDER]), metrics, lambda: 0))
-    await source.start()
-    yield Way(request.param, source, intake, tmp_path)
-    await source.stop()
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("tls"))
 
 
-async def test_a_message_is_taken_as_it_was_sent(way: Way) -> None:
-    assert await way.send(adt("1")) == "taken"
-    [submission] = way.intake.submissions
-    assert (submission.channel, submission.sender) == ("adt", "his")
-    assert submission.payload == adt("1")
+@pytest.fixture(params=KINDS)
+async def running(
+    request: pytest.FixtureRequest, tmp_path: Path, certificates: Certificates
+) -> AsyncIterator[Running]:
+    inside = OuterInside([channel("adt", HL7)])
+    async with a_way(request.param, inside, tmp_path, certificates) as way:
+        yield Running(way, inside)
 
 
-async def test_a_refusal_for_good_is_told_as_one(way: Way) -> None:
-    way.intake.script.append(Refused(reasons.SEGMENT_NOT_ALLOWED, "segment 2"))
-    assert await way.send(adt("1")) == "refused"
+async def committing(running: Running, number: int) -> None:
+    async with asyncio.timeout(10):
+        while running.inside.publisher.calls < number:
+            await asyncio.sleep(0.002)
 
 
-async def test_a_refusal_for_now_is_told_as_one(way: Way) -> None:
-    way.intake.script.append(Unavailable(reasons.MEDIUM_FULL))
-    assert await way.send(adt("1")) == "later"
+async def test_a_message_is_taken_as_it_was_sent(running: Running) -> None:
+    assert await running.send(adt("1")) == "taken"
+    assert running.inside.publisher.payloads == [adt("1")]
+    (_, record) = running.inside.audit.records[-1]
+    assert (record["channel"], record["sender"]) == ("adt", "his-front")
 
 
-async def test_a_message_over_the_limit_is_refused_without_being_submitted(way: Way) -> None:
-    assert await way.send(b"MSH|^~\\&|" + b"x" * 10_000) in {"refused", "gone"}
-    assert way.intake.submissions == []
-    assert way.intake.failures == [("adt", way.intake.failures[0][1], "message_too_large")]
-
-
-async def test_nothing_is_told_before_it_is_durable(way: Way) -> None:
-    way.intake.gate.clear()
-    sending = asyncio.create_task(way.send(adt("1")))
-    while not way.intake.submissions:
-        await asyncio.sleep(0.005)
+async def test_nothing_is_told_before_it_is_durable(running: Running) -> None:
+    running.inside.publisher.may_commit.clear()
+    sending = asyncio.create_task(running.send(adt("1")))
+    await committing(running, 1)
     await asyncio.sleep(0.05)
     assert not sending.done()
-    way.intake.gate.set()
+    running.inside.publisher.may_commit.set()
     assert await sending == "taken"
 
 
-async def test_stopping_lets_what_was_begun_end_with_its_true_answer(way: Way) -> None:
-    way.intake.gate.clear()
-    sending = asyncio.create_task(way.send(adt("1")))
-    while not way.intake.submissions:
-        await asyncio.sleep(0.005)
-    stopping = asyncio.create_task(way.source.stop())
+async def test_a_refusal_is_told_as_for_good(running: Running) -> None:
+    assert await running.send(adt("1", "REFUSE")) == "refused"
+    assert await running.send(adt("2")) == "taken"
+    assert running.inside.count("refused", reasons.SEGMENT_NOT_ALLOWED) == 1
+
+
+async def test_a_full_medium_is_told_as_for_now_and_the_message_passes_later(
+    running: Running,
+) -> None:
+    running.inside.fill()
+    assert await running.send(adt("1")) == "later"
+    assert running.inside.publisher.payloads == []
+    running.inside.drain()
+    assert await running.send(adt("1")) == "taken"
+
+
+async def test_a_failed_commit_is_told_as_for_now(running: Running) -> None:
+    running.inside.publisher.failing = [unavailable() for _ in range(2)]
+    assert await running.send(adt("1")) == "later"
+    assert await running.send(adt("1")) in {"later", "taken"}
+
+
+async def test_a_message_over_the_limit_is_refused_unread(running: Running) -> None:
+    assert await running.send(adt("1", "x" * 200_000)) == "refused"
+    assert running.inside.pool.seen == []
+    assert running.inside.count("refused", reasons.MESSAGE_TOO_LARGE) == 1
+
+
+async def test_a_message_of_exactly_the_limit_is_taken(running: Running) -> None:
+    message = adt("1", "x" * (100_000 - len(adt("1", ""))))
+    assert len(message) == 100_000
+    assert await running.send(message) == "taken"
+
+
+async def test_an_empty_message_is_refused(running: Running) -> None:
+    assert await running.send(b"") == "refused"
+
+
+async def test_a_repetition_is_taken_and_crosses_once(running: Running) -> None:
+    assert [await running.send(adt("1")) for _ in range(3)] == ["taken"] * 3
+    assert running.inside.publisher.payloads == [adt("1")]
+
+
+async def test_a_defect_of_ours_is_told_as_for_now_and_nothing_is_lost(running: Running) -> None:
+    running.inside.pool.failing = ZeroDivisionError()
+    assert await running.send(adt("1")) == "later"
+    running.inside.pool.failing = None
+    assert await running.send(adt("1")) == "taken"
+    assert running.inside.publisher.payloads == [adt("1")]
+
+
+async def test_stopping_lets_what_was_begun_end_with_its_true_answer(running: Running) -> None:
+    running.inside.publisher.may_commit.clear()
+    sending = asyncio.create_task(running.send(adt("1")))
+    await committing(running, 1)
+    stopping = asyncio.create_task(running.way.source.stop())
     await asyncio.sleep(0.05)
-    way.intake.gate.set()
+    assert not stopping.done()
+    running.inside.publisher.may_commit.set()
     assert await sending == "taken"
-    await stopping
-    assert len(way.intake.submissions) == 1
+    async with asyncio.timeout(5):
+        await stopping
 
 
-async def test_a_hundred_messages_are_taken_in_order(way: Way) -> None:
-    for number in range(100 if way.kind != "folder" else 20):
-        assert await way.send(adt(str(number))) == "taken"
-    payloads = [submission.payload for submission in way.intake.submissions]
-    assert payloads == [adt(str(number)) for number in range(len(payloads))]
+async def test_nothing_is_taken_after_stopping(running: Running) -> None:
+    assert await running.send(adt("1")) == "taken"
+    await running.way.source.stop()
+    if isinstance(running.way, FolderWay):
+        running.way.drop(adt("2"))
+        await asyncio.sleep(0.1)
+    else:
+        assert await running.send(adt("2")) == "gone"
+    assert running.inside.publisher.payloads == [adt("1")]
+
+
+async def test_stopping_twice_is_harmless(running: Running) -> None:
+    await running.way.source.stop()
+    await running.way.source.stop()
+
+
+async def test_messages_are_taken_in_order(running: Running) -> None:
+    sent = [adt(str(number)) for number in range(25)]
+    for message in sent:
+        assert await running.send(message) == "taken"
+    assert running.inside.publisher.payloads == sent
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_sender_that_is_not_on_the_channel_is_refused(
+    kind: str, tmp_path: Path, certificates: Certificates
+) -> None:
+    inside = OuterInside([channel("adt", HL7, senders=("pacs",))])
+    async with a_way(kind, inside, tmp_path, certificates) as way, asyncio.timeout(10):
+        assert await way.send(adt("1")) == "refused"
+    assert inside.count("refused", reasons.SENDER_NOT_ALLOWED) == 1
+    assert inside.pool.seen == []

@@ -21,6 +21,7 @@ class ScriptedIntake:
         self.bytes_max = bytes_max
         self.submissions: list[Submission] = []
         self.failures: list[tuple[str, str, str]] = []
+        self.submitted = asyncio.Event()
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -29,6 +30,7 @@ class ScriptedIntake:
 
     async def submit(self, submission: Submission) -> Receipt:
         self.submissions.append(submission)
+        self.submitted.set()
         outcome = self.script.popleft() if self.script else None
         await self.gate.wait()
         if outcome is not None:

@@ -312,7 +312,7 @@ class WorkerPool:
 
     def _hand_out(self, desk: _Desk, items_max: int, now: float) -> None:
         process = desk.process
-        assert process is not None  # noqa: S101 - only idle desks come here
+        assert process is not None
         jobs = [self._waiting.popleft()]
         total = len(jobs[0].payload)
         while self._waiting and not jobs[0].alone and len(jobs) < items_max:

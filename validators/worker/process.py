@@ -33,8 +33,8 @@ class WorkerProcess:
             env={},
             close_fds=True,
         )
-        assert self._process.stdin is not None  # noqa: S101 - both are pipes, as asked above
-        assert self._process.stdout is not None  # noqa: S101
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self.request_fd = self._process.stdin.fileno()
         self.reply_fd = self._process.stdout.fileno()
         os.set_blocking(self.request_fd, False)
