@@ -291,6 +291,21 @@ VALIDATOR_UNAVAILABLE = _retry(
     "no validation worker could take the message",
     "Send it again later. Operator: see the log for why workers end.",
 )
+INTAKE_FAULT = _retry(
+    "intake_fault",
+    "the ferry itself failed on the message",
+    "Send it again later. Operator: keep the log for the developers.",
+)
+FILE_UNREADABLE = _sender(
+    "file_unreadable",
+    "the agent may not read the file",
+    "Drop the file again with a mode or group that lets the agent's user read it.",
+)
+FILE_NOT_PLAIN = _sender(
+    "file_not_plain",
+    "a link, pipe, device or socket, or a file with a second name, stands where a message should",
+    "Drop a plain file with one name.",
+)
 
 # --- Validation ---------------------------------------------------------------------------------
 

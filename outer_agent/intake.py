@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -18,12 +19,12 @@ from ferry_format.identifiers import new_message_id
 from ferry_format.reasons import FerryError, Reason, Refused, Unavailable
 from ferry_runtime.logs import event
 from outer_agent import admission
-from outer_agent.admission import Admitted, RateState, Receipt, Submission
+from outer_agent.admission import Admitted, Fingerprint, RateState, Receipt, Submission
 from outer_agent.commit import Outcome, Reuse
 from outer_agent.metrics import UNKNOWN_CHANNEL, OuterMetrics
 from outer_agent.policy import OuterChannel
 from validators.hl7v2.header import read_header
-from validators.verdict import Accepted, Rejected, Verdict
+from validators.verdict import Accepted, Verdict
 
 _LOG = logging.getLogger("ferry.outer.intake")
 _DEFAULT_BURST_S: Final = 1.0
@@ -48,6 +49,10 @@ class Publication(Protocol):
         """Return once durable. Raises Unavailable or Refused(ID_REUSED)."""
         ...
 
+    async def find(self, fingerprint: Fingerprint) -> Receipt | None:
+        """The receipt that a message with this fingerprint was given before."""
+        ...
+
 
 class AuditRecord(Protocol):
     """The audit trail, as the intake sees it."""
@@ -65,6 +70,14 @@ class _Draft:
     admitted: Admitted
     verdict: Accepted
     reuse: Reuse
+
+
+@dataclass(frozen=True, slots=True)
+class _Repetition:
+    """A message that was taken before, and that today's policy would not take."""
+
+    submission: Submission
+    receipt: Receipt
 
 
 class Intake:
@@ -104,8 +117,7 @@ class Intake:
         """
         started_s = time.monotonic()
         try:
-            draft = await self._admit(submission)
-            return await self._publish(draft, started_s)
+            return await self._publish(await self._admit(submission), started_s)
         except FerryError as failure:
             self.note_failure(submission.channel, submission.sender, failure)
             raise
@@ -114,7 +126,7 @@ class Intake:
         """Many messages at once, numbered in their order however their validations end.
 
         From the first that can't be taken now, all later ones are deferred with it, so that a
-        retry keeps the order too.
+        retry keeps the order too; only that first one is counted, the others merely wait.
         """
         started_s = time.monotonic()
         drafts = await asyncio.gather(
@@ -123,33 +135,47 @@ class Intake:
         # A publication is queued in its task's first step, and tasks take that step in the order
         # in which they are made.
         tasks: list[asyncio.Future[Receipt]] = []
-        deferred: FerryError | None = None
-        for draft in drafts:
-            if isinstance(draft, Unavailable):
-                deferred = deferred or draft
-            if isinstance(draft, _Draft) and deferred is None:
+        deferred: Unavailable | None = None
+        held_back: set[int] = set()
+        for index, draft in enumerate(drafts):
+            if isinstance(draft, _Draft | _Repetition) and deferred is None:
                 tasks.append(asyncio.ensure_future(self._publish(draft, started_s)))
-            else:
-                settled: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-                settled.set_exception(_failure(draft, deferred))
-                tasks.append(settled)
-        outcomes: list[Outcome] = []
-        for outcome, submission in zip(
-            await asyncio.gather(*tasks, return_exceptions=True), submissions, strict=True
-        ):
-            if isinstance(outcome, FerryError):
-                self.note_failure(submission.channel, submission.sender, outcome)
-            elif isinstance(outcome, BaseException):
-                raise outcome
-            outcomes.append(outcome)
-        return outcomes
+                continue
+            if isinstance(draft, Unavailable) and deferred is None:
+                deferred = draft
+            elif not isinstance(draft, Refused):
+                held_back.add(index)
+            settled: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+            settled.set_exception(_failure(draft, deferred))
+            tasks.append(settled)
+        return [
+            self._noted(submission, outcome, silent=index in held_back)
+            for index, (submission, outcome) in enumerate(
+                zip(submissions, await asyncio.gather(*tasks, return_exceptions=True), strict=True)
+            )
+        ]
 
-    async def _publish(self, draft: _Draft, started_s: float) -> Receipt:
-        receipt = await self._publication.publish(draft.admitted, reuse=draft.reuse)
+    def _noted(
+        self, submission: Submission, outcome: Receipt | BaseException, *, silent: bool
+    ) -> Outcome:
+        if isinstance(outcome, Receipt):
+            return outcome
+        if not isinstance(outcome, FerryError):
+            raise outcome
+        if not silent:
+            self.note_failure(submission.channel, submission.sender, outcome)
+        return outcome
+
+    async def _publish(self, draft: _Draft | _Repetition, started_s: float) -> Receipt:
+        if isinstance(draft, _Repetition):
+            self._note_repetition(draft)
+            return draft.receipt
+        with _faults_told():
+            receipt = await self._publication.publish(draft.admitted, reuse=draft.reuse)
         self._note_success(draft, receipt, time.monotonic() - started_s)
         return receipt
 
-    async def _admit(self, submission: Submission) -> _Draft:
+    async def _admit(self, submission: Submission) -> _Draft | _Repetition:
         turned_away = self._publication.refuses_now()
         if turned_away is not None:
             raise Unavailable(turned_away)
@@ -159,21 +185,39 @@ class Intake:
             self._content_types.get(submission.channel, ""),
         )
         self._spend(submission, channel)
-        verdict = await self._validation.validate(channel.name, submission.payload)
-        if isinstance(verdict, Rejected):
+        with _faults_told():
+            verdict = await self._validation.validate(channel.name, submission.payload)
+            fingerprint = self._fingerprint(submission, channel)
+            if isinstance(verdict, Accepted):
+                return self._draft(submission, channel, verdict, fingerprint)
+            # Custody that was taken is never denied: the policy may have changed since.
+            earlier = None if fingerprint is None else await self._publication.find(fingerprint)
+        if earlier is None:
             raise Refused(verdict.reason, verdict.place)
-        duplicate_key = _duplicate_key(submission, channel)
+        return _Repetition(submission, earlier)
+
+    def _draft(
+        self,
+        submission: Submission,
+        channel: OuterChannel,
+        verdict: Accepted,
+        fingerprint: Fingerprint | None,
+    ) -> _Draft:
         admitted = Admitted(
             new_message_id(submission.received_at_ms),
             channel.name,
             submission.received_at_ms,
             self._content_types[channel.name],
             verdict.payload,
-            None
-            if duplicate_key is None
-            else admission.fingerprint(self._fingerprint_key, submission, duplicate_key),
+            fingerprint,
         )
         return _Draft(submission.sender, admitted, verdict, channel.same_id_other_bytes)
+
+    def _fingerprint(self, submission: Submission, channel: OuterChannel) -> Fingerprint | None:
+        duplicate_key = _duplicate_key(submission, channel)
+        if duplicate_key is None:
+            return None
+        return admission.fingerprint(self._fingerprint_key, submission, duplicate_key)
 
     def _spend(self, submission: Submission, channel: OuterChannel) -> None:
         if channel.rate_per_s is None:
@@ -203,6 +247,17 @@ class Intake:
             bytes=len(admitted.payload),
         )
 
+    def _note_repetition(self, repetition: _Repetition) -> None:
+        submission = repetition.submission
+        self._metrics.messages.labels(submission.channel, "repeated", "").inc()
+        self._audit.record(
+            "message_repeated",
+            message_id=repetition.receipt.message_id,
+            channel=submission.channel,
+            sender=submission.sender,
+            bytes=len(submission.payload),
+        )
+
     def note_failure(self, channel: str, sender: str, failure: FerryError) -> None:
         """Count, log and audit a message that was not taken; sources call it for their own."""
         outcome = "refused" if isinstance(failure, Refused) else "deferred"
@@ -226,11 +281,25 @@ class Intake:
         )
 
 
-def _failure(draft: _Draft | BaseException, deferred: FerryError | None) -> BaseException:
+def _failure(
+    draft: _Draft | _Repetition | BaseException, deferred: Unavailable | None
+) -> BaseException:
     if isinstance(draft, BaseException) and not isinstance(draft, Unavailable):
         return draft
     assert deferred is not None
     return Unavailable(deferred.reason, deferred.where)
+
+
+@contextmanager
+def _faults_told() -> Iterator[None]:
+    """A defect of our own must not leave a sender without an answer: it becomes "not now"."""
+    try:
+        yield
+    except FerryError:
+        raise
+    except Exception as error:
+        event(_LOG, "intake_fault", level=logging.ERROR, error=error)
+        raise Unavailable(reasons.INTAKE_FAULT) from error
 
 
 def _duplicate_key(submission: Submission, channel: OuterChannel) -> bytes | None:

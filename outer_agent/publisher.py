@@ -21,7 +21,7 @@ from ferry_format import limits, reasons
 from ferry_format.medium.writer import MediumWriter
 from ferry_format.reasons import FerryError, Reason, StorageFault, Unavailable
 from ferry_runtime.logs import event
-from outer_agent.admission import Admitted, Receipt
+from outer_agent.admission import Admitted, Fingerprint, Receipt
 from outer_agent.commit import Committer, Outcome, Reuse, Waiting
 from outer_agent.metrics import OuterMetrics
 from outer_agent.spool import Spool
@@ -145,6 +145,13 @@ class Publisher:
         self._queue.append(_Queued(Waiting(admitted, reuse), future, time.monotonic()))
         self._wake.set()
         return await future
+
+    async def find(self, fingerprint: Fingerprint) -> Receipt | None:
+        """The receipt that a message with this fingerprint was given before."""
+        earlier = await asyncio.get_running_loop().run_in_executor(
+            self._thread, self._spool.find, fingerprint
+        )
+        return None if earlier is None else Receipt(earlier, duplicate=True)
 
     async def _run(self) -> None:
         next_housekeeping_s = time.monotonic() + _HOUSEKEEPING_S

@@ -1,12 +1,16 @@
 """Messages as files that other programs drop into a folder, one message a file.
 
-A file is taken when it has settled: its size and time did not change for a while. It then moves to
-`done/`; a refused one to `refused/`, with NAME.reason.txt beside it that says why and what to do. A
-file that cannot be taken now stays where it is. File names may tell of patients: they go no further
-than this folder.
+A file is taken when it has settled: its size and time did not change for a while, and nobody has it
+open for writing where that can be told. It then moves to `done/`; a refused one to `refused/`, with
+NAME.reason.txt beside it that says why and what to do. A file that can't be taken now stays where
+it is and is tried again.
+
+Settled files are taken in the order of their names, many at a time so that they share commits. From
+the first that can't be taken now, all later ones wait with it.
 
 A crash between custody and move leaves the file in place: it is submitted again with the same name
-and bytes, known as a repetition, and moved.
+and bytes, known as a repetition, and moved. File names may tell of patients: they go no further
+than this folder, into no log and no audit record; the outcome of a file stands in its new place.
 """
 
 from __future__ import annotations
@@ -14,38 +18,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import stat
 import time
-from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ferry_format import reasons
 from ferry_format.medium.watch import Watch
-from ferry_format.reasons import FerryError, Refused
+from ferry_format.reasons import Refused
 from ferry_runtime.logs import event
-from ferry_runtime.whole_file import create_file, sync_folder
 from outer_agent.admission import Receipt, Submission
 from outer_agent.config import FolderSource
-from outer_agent.sources.base import UNIDENTIFIED, Surroundings
+from outer_agent.sources.base import Surroundings
+from outer_agent.sources.drop_files import DropFiles, ReadFile, RefusedFile
 
 _LOG = logging.getLogger("ferry.outer.folder")
-_DONE: Final = "done"
-_REFUSED: Final = "refused"
-_UNFINISHED: Final = (".tmp", ".part", ".partial", ".filepart", ".crdownload")
-_AT_ONCE: Final = 256
-_FILES_PER_LOOK: Final = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class _Sighting:
-    """How a file looked, and since when it has looked so (monotonic seconds)."""
-
-    size: int
-    modified_ns: int
-    since_s: float
+_FILES_AT_ONCE: Final = 256
+_BYTES_AT_ONCE: Final = 16 * 1024 * 1024
+_SETTLING_LOOKS: Final = 4
+_PAUSE_S_MIN: Final = 0.005
 
 
 class DropFolder:
@@ -56,16 +46,22 @@ class DropFolder:
         self._section = section
         self._surroundings = surroundings
         self._folder = Path(section.path)
-        self._sightings: dict[str, _Sighting] = {}
-        self._watch = Watch()
+        self._files = DropFiles(self._folder, section.settle_s)
+        self._sender = ""
+        self._watch: Watch | None = None
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
 
     async def start(self) -> None:
-        """Begin to look. Raises OSError if the folder or its two subfolders cannot be used."""
-        for name in (_DONE, _REFUSED):
-            (self._folder / name).mkdir(mode=0o750, exist_ok=True)
+        """Begin to look.
+
+        Raises OSError if the folder or its two subfolders can't be used, Refused(SENDER_UNKNOWN) if
+        no sender of the policy has this source among its listeners.
+        """
+        self._sender = self._surroundings.senders.identify(self.name)
+        await asyncio.to_thread(self._files.prepare)
+        self._watch = Watch()
         self._watch.add(self._folder)
         asyncio.get_running_loop().add_reader(self._watch.fileno(), self._on_event)
         self._task = asyncio.create_task(self._run(), name=f"folder {self.name}")
@@ -76,133 +72,90 @@ class DropFolder:
         self._wake.set()
         if self._task is not None:
             await self._task
-        asyncio.get_running_loop().remove_reader(self._watch.fileno())
-        self._watch.close()
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            asyncio.get_running_loop().remove_reader(watch.fileno())
+            watch.close()
 
     def _on_event(self) -> None:
-        self._watch.wait(0)
-        self._wake.set()
+        if self._watch is not None:
+            self._watch.wait(0)
+            self._wake.set()
 
     async def _run(self) -> None:
+        poll_s = self._section.poll_s
+        settling_s = max(self._section.settle_s / _SETTLING_LOOKS, _PAUSE_S_MIN)
         while not self._stopping:
             self._wake.clear()
-            pause_s = self._section.poll_s
             try:
-                names = self._settled(time.monotonic())
-                if names:
-                    await self._take_all(names)
-                if self._sightings:
-                    pause_s = min(pause_s, max(self._section.settle_s / 4, 0.005))
-            except OSError as error:
+                took_all = await self._look()
+            except Exception as error:  # noqa: BLE001 - the source must outlive what one look meets
                 event(_LOG, "folder_unusable", level=logging.ERROR, source=self.name, error=error)
+                took_all = False
+            if not took_all:
+                await self._pause(poll_s)  # events don't hasten a retry
+                continue
+            pause_s = min(poll_s, settling_s) if self._files.is_unsettled else poll_s
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause_s)
 
-    def _settled(self, now_s: float) -> list[str]:
-        """The names, in order, of files that have not changed for long enough."""
-        sightings: dict[str, _Sighting] = {}
-        settled = []
-        for name, status in self._files():
-            before = self._sightings.get(name)
-            seen = _Sighting(status.st_size, status.st_mtime_ns, now_s)
-            if before is not None and (before.size, before.modified_ns) == (
-                seen.size,
-                seen.modified_ns,
-            ):
-                seen = before
-            sightings[name] = seen
-            if now_s - seen.since_s >= self._section.settle_s:
-                settled.append(name)
-        self._sightings = sightings
-        return sorted(settled)[:_FILES_PER_LOOK]
+    async def _pause(self, pause_s: float) -> None:
+        until_s = time.monotonic() + pause_s
+        while not self._stopping and time.monotonic() < until_s:
+            self._wake.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), max(0.0, until_s - time.monotonic()))
 
-    def _files(self) -> Iterator[tuple[str, os.stat_result]]:
-        with os.scandir(self._folder) as entries:
-            for entry in entries:
-                if entry.name.startswith(".") or entry.name.endswith(_UNFINISHED):
-                    continue
-                with suppress(FileNotFoundError):
-                    status = entry.stat(follow_symlinks=False)
-                    if not stat.S_ISDIR(status.st_mode):
-                        yield entry.name, status
+    async def _look(self) -> bool:
+        """Take every settled file; False if some could not be taken now."""
+        names = await asyncio.to_thread(self._files.settled, time.monotonic())
+        limit = self._surroundings.intake.message_bytes_max(self._section.channel)
+        while names and not self._stopping:
+            files = await asyncio.to_thread(
+                self._files.read_some,
+                names,
+                limit,
+                files_max=_FILES_AT_ONCE,
+                bytes_max=_BYTES_AT_ONCE,
+            )
+            if not files:
+                return True
+            names = names[names.index(files[-1].name) + 1 :]
+            if not await self._take(files):
+                return False
+        return True
 
-    async def _take_all(self, names: list[str]) -> None:
-        """Take files in the order of their names, many at a time so that commits are shared."""
-        for start in range(0, len(names), _AT_ONCE):
-            if self._stopping or not await self._take_some(names[start : start + _AT_ONCE]):
-                return
-
-    async def _take_some(self, names: list[str]) -> bool:
-        """Take files to their end; False if the source should pause before it takes more."""
-        submissions: dict[str, Submission] = {}
-        for name in names:
-            try:
-                submissions[name] = self._submission(name)
-            except FileNotFoundError:
-                self._sightings.pop(name, None)
-            except Refused as failure:
-                self._surroundings.intake.note_failure(self._section.channel, UNIDENTIFIED, failure)
-                self._put_aside(name, failure)
-        outcomes = await self._surroundings.intake.submit_in_order(list(submissions.values()))
-        go_on = True
-        for name, outcome in zip(submissions, outcomes, strict=True):
+    async def _take(self, files: list[ReadFile | RefusedFile]) -> bool:
+        """Take files to their end; False if some could not be taken now."""
+        read = [file for file in files if isinstance(file, ReadFile)]
+        refused = [
+            (file.name, file.identity, file.failure)
+            for file in files
+            if isinstance(file, RefusedFile)
+        ]
+        for _, _, failure in refused:
+            self._surroundings.intake.note_failure(self._section.channel, self._sender, failure)
+        outcomes = await self._surroundings.intake.submit_in_order(
+            [self._submission(file) for file in read]
+        )
+        done = []
+        for file, outcome in zip(read, outcomes, strict=True):
             if isinstance(outcome, Receipt):
-                (self._folder / name).replace(self._free_name(_DONE, name))
-                self._sightings.pop(name, None)
+                done.append(file)
             elif isinstance(outcome, Refused):
-                self._put_aside(name, outcome)
-            else:
-                go_on = False
-        for folder in (self._folder, self._folder / _DONE):
-            sync_folder(folder)
-        return go_on
+                refused.append((file.name, file.identity, outcome))
+        if done:
+            await asyncio.to_thread(self._files.settle_done, done)
+        if refused:
+            await asyncio.to_thread(self._files.settle_refused, refused)
+        return len(done) + len(refused) == len(files)
 
-    def _submission(self, name: str) -> Submission:
+    def _submission(self, file: ReadFile) -> Submission:
         return Submission(
             self._section.channel,
-            self._surroundings.senders.identify(self._section.name),
-            self._read(self._folder / name),
+            self._sender,
+            file.content,
             None,
-            os.fsencode(name),
+            os.fsencode(file.name),
             self._surroundings.clock_ms(),
         )
-
-    def _read(self, path: Path) -> bytes:
-        """The file's bytes, opened without following a link or waiting for a pipe."""
-        limit = self._surroundings.intake.message_bytes_max(self._section.channel)
-        try:
-            number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise
-        except OSError:
-            raise Refused(reasons.NOT_A_REGULAR_FILE) from None
-        with open(number, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
-            status = os.fstat(number)
-            if not stat.S_ISREG(status.st_mode):
-                raise Refused(reasons.NOT_A_REGULAR_FILE)
-            if status.st_nlink != 1:
-                raise Refused(reasons.HARD_LINKED)
-            if status.st_size > limit:
-                raise Refused(reasons.MESSAGE_TOO_LARGE, f"channel {self._section.channel}")
-            return file.read(limit + 1)
-
-    def _put_aside(self, name: str, failure: FerryError) -> None:
-        target = self._free_name(_REFUSED, name)
-        note = (
-            f"reason: {failure.reason.code}\n"
-            f"meaning: {failure.reason.meaning}\n"
-            f"place: {failure.where}\n"
-            f"what to do: {failure.reason.action}\n"
-        )
-        create_file(target.with_name(target.name + ".reason.txt"), note.encode(), 0o640)
-        (self._folder / name).replace(target)
-        self._sightings.pop(name, None)
-
-    def _free_name(self, folder: str, name: str) -> Path:
-        """A name in a subfolder that nothing has yet: NAME, else NAME.1, NAME.2 and so on."""
-        target = self._folder / folder / name
-        number = 0
-        while os.path.lexists(target) or os.path.lexists(f"{target}.reason.txt"):
-            number += 1
-            target = self._folder / folder / f"{name}.{number}"
-        return target

@@ -15,6 +15,7 @@ import ssl
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from ferry_format import reasons
 from ferry_format.reasons import FerryError, Refused, Unavailable
@@ -25,56 +26,101 @@ from outer_agent.config import HttpSource
 from outer_agent.senders import certificate_names
 from outer_agent.sources import problem
 from outer_agent.sources.base import UNIDENTIFIED, Surroundings
-from outer_agent.sources.tls import server_context
+from outer_agent.sources.tls import HANDSHAKE_S, server_context
 
 _LOG = logging.getLogger("ferry.outer.http")
 _BODY_S: Final = 30.0
+_BODY_BYTES_PER_S_MIN: Final = 100_000
+_CONNECTIONS_MAX: Final = 500
+_BACKLOG: Final = 256
 _SHUTDOWN_S: Final = 10.0
-_KEEPALIVE_S: Final = 75.0
+_LINGER_S: Final = 2.0
+# aiohttp gives a request's head as long as an idle connection.
+_IDLE_S: Final = 75.0
 _HEADER_BYTES_MAX: Final = 8190
-_BEARER: Final = "Bearer "
+_HEADERS_MAX: Final = 64
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 class HttpListener:
     """One HTTP listener for all channels; the path names the channel."""
 
-    def __init__(self, section: HttpSource, surroundings: Surroundings) -> None:
+    def __init__(
+        self,
+        section: HttpSource,
+        surroundings: Surroundings,
+        *,
+        idle_s: float = _IDLE_S,
+        body_s: float = _BODY_S,
+        connections_max: int = _CONNECTIONS_MAX,
+    ) -> None:
+        """`body_s`: seconds that a body may take, beyond what its size allows for."""
         self.name = section.name
         self._section = section
         self._surroundings = surroundings
+        self._idle_s = idle_s
+        self._body_s = body_s
+        self._connections_max = connections_max
         self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+        self._reading: set[asyncio.Timeout] = set()
         self._stopping = False
         self.port = 0
 
     async def start(self) -> None:
         """Listen. Raises OSError if the address is taken, Refused if TLS files are unusable."""
         listen = parse_listen(self._section.listen)
-        application = web.Application()
+        context = server_context(self._section)
+        application = web.Application(middlewares=[_tell_as_problem])
         application.router.add_post("/channels/{channel}/messages", self._post)
-        self._runner = web.AppRunner(
+        application.on_response_prepare.append(_say_no_version)
+        runner = web.AppRunner(
             application,
             access_log=None,
             auto_decompress=False,
-            keepalive_timeout=_KEEPALIVE_S,
+            keepalive_timeout=self._idle_s,
+            lingering_time=_LINGER_S,
             shutdown_timeout=_SHUTDOWN_S,
             max_line_size=_HEADER_BYTES_MAX,
             max_field_size=_HEADER_BYTES_MAX,
+            max_headers=_HEADERS_MAX,
             handle_signals=False,
         )
-        await self._runner.setup()
-        site = web.TCPSite(
-            self._runner, listen.host, listen.port, ssl_context=server_context(self._section)
+        await runner.setup()
+        self._runner = runner
+        self._surroundings.metrics.connections.labels(self.name).set_function(self._connections)
+        self._server = await asyncio.get_running_loop().create_server(
+            self._connection,
+            listen.host,
+            listen.port,
+            ssl=context,
+            ssl_handshake_timeout=None if context is None else HANDSHAKE_S,
+            backlog=_BACKLOG,
         )
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Close the listener; requests that were begun get their true answer."""
+        """Close the listener; requests whose body has come get their true answer."""
         self._stopping = True
+        if self._server is not None:
+            self._server.close()
+        now_s = asyncio.get_running_loop().time()
+        for reading in self._reading:
+            reading.reschedule(now_s)
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+
+    def _connections(self) -> int:
+        server = None if self._runner is None else self._runner.server
+        return 0 if server is None else len(server.connections)
+
+    def _connection(self) -> asyncio.BaseProtocol:
+        server = None if self._runner is None else self._runner.server
+        if server is None or self._connections() >= self._connections_max:
+            event(_LOG, "connection_refused", level=logging.WARNING, source=self.name)
+            return _TurnedAway()
+        return server()
 
     async def _post(self, request: web.Request) -> web.Response:
         channel = request.match_info["channel"]
@@ -88,7 +134,7 @@ class HttpListener:
                 raise
             receipt = await self._surroundings.intake.submit(submission)
         except FerryError as failure:
-            return _refusal(failure)
+            return _response(problem.problem(failure))
         body = {"message_id": receipt.message_id.hex(), "duplicate": receipt.duplicate}
         return web.Response(
             status=202, body=json.dumps(body).encode(), content_type="application/json"
@@ -98,55 +144,81 @@ class HttpListener:
         session = request.get_extra_info("ssl_object")
         certificate = session.getpeercert() if isinstance(session, ssl.SSLObject) else None
         return self._surroundings.senders.identify(
-            self._section.name, api_key=_api_key(request), tls_names=certificate_names(certificate)
+            self.name, api_key=_api_key(request), tls_names=certificate_names(certificate)
         )
 
     async def _read(self, request: web.Request, channel: str, sender: str) -> Submission:
-        if self._stopping:
-            raise Unavailable(reasons.STOPPING)
-        if request.headers.get("Content-Encoding", "identity") != "identity":
-            raise Refused(reasons.CONTENT_TYPE_NOT_ALLOWED, "Content-Encoding")
         limit = self._surroundings.intake.message_bytes_max(channel)
         if limit == 0:
             raise Refused(reasons.CHANNEL_UNKNOWN)
-        payload = await _read_body(request, limit)
-        declared = request.headers.get("Content-Type")
+        if _header(request, "Content-Encoding") not in {None, "identity"}:
+            raise Refused(reasons.CONTENT_TYPE_NOT_ALLOWED, "Content-Encoding")
+        declared, duplicate_key = _header(request, "Content-Type"), _duplicate_key(request)
+        payload = await self._read_body(request, limit)
         return Submission(
-            channel,
-            sender,
-            payload,
-            declared,
-            _duplicate_key(request),
-            self._surroundings.clock_ms(),
+            channel, sender, payload, declared, duplicate_key, self._surroundings.clock_ms()
         )
 
+    async def _read_body(self, request: web.Request, limit: int) -> bytes:
+        """The body, never holding more than `limit` bytes of it; slow senders are cut off."""
+        if (request.content_length or 0) > limit:
+            raise Refused(reasons.MESSAGE_TOO_LARGE)
+        if self._stopping:
+            raise Unavailable(reasons.STOPPING)
+        body = bytearray()
+        reading = asyncio.timeout(self._body_s + limit / _BODY_BYTES_PER_S_MIN)
+        try:
+            async with reading:
+                self._reading.add(reading)
+                async for part in request.content.iter_any():
+                    if len(body) + len(part) > limit:
+                        raise Refused(reasons.MESSAGE_TOO_LARGE)
+                    body += part
+        except TimeoutError:
+            if self._stopping:
+                raise Unavailable(reasons.STOPPING) from None
+            event(_LOG, "body_too_slow", level=logging.WARNING, source=self.name)
+            raise Unavailable(reasons.OVERLOADED, "the body did not come in time") from None
+        except (web.RequestPayloadError, ConnectionError):
+            raise Refused(reasons.NOT_WELL_FORMED, "HTTP body") from None
+        finally:
+            self._reading.discard(reading)
+        return bytes(body)
 
-async def _read_body(request: web.Request, limit: int) -> bytes:
-    """The body, never holding more than `limit` bytes of it; slow senders are cut off."""
-    if (request.content_length or 0) > limit:
-        raise Refused(reasons.MESSAGE_TOO_LARGE)
-    body = bytearray()
+
+class _TurnedAway(asyncio.Protocol):
+    """A connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Close it at once."""
+        transport.close()
+
+
+@web.middleware
+async def _tell_as_problem(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What aiohttp refuses by itself (404, 405), in the same form as what we refuse."""
     try:
-        async with asyncio.timeout(_BODY_S):
-            async for part in request.content.iter_any():
-                body += part
-                if len(body) > limit:
-                    raise Refused(reasons.MESSAGE_TOO_LARGE)
-    except TimeoutError:
-        event(_LOG, "body_too_slow", level=logging.WARNING)
-        raise Unavailable(reasons.OVERLOADED, "the body did not come in time") from None
-    return bytes(body)
+        return await handler(request)
+    except web.HTTPException as refusal:
+        return _response(problem.plain(refusal.status, refusal.reason, dict(refusal.headers)))
+
+
+async def _say_no_version(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = "ferry"
 
 
 def _api_key(request: web.Request) -> str | None:
-    authorization = request.headers.get("Authorization")
-    if authorization is not None:
-        return authorization.removeprefix(_BEARER)
-    return request.headers.get("X-API-Key")
+    authorization = _header(request, "Authorization")
+    if authorization is None:
+        return _header(request, "X-API-Key")
+    scheme, _, key = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        raise Refused(reasons.SENDER_UNKNOWN, "Authorization")
+    return key.strip()
 
 
 def _duplicate_key(request: web.Request) -> bytes | None:
-    key = request.headers.get("Idempotency-Key")
+    key = _header(request, "Idempotency-Key")
     if key is None:
         return None
     if _IDEMPOTENCY_KEY.fullmatch(key) is None:
@@ -154,8 +226,15 @@ def _duplicate_key(request: web.Request) -> bytes | None:
     return key.encode("ascii")
 
 
-def _refusal(failure: FerryError) -> web.Response:
-    answer = problem.problem(failure)
+def _header(request: web.Request, name: str) -> str | None:
+    """A header that may stand once: of two, a proxy before us might have believed the other."""
+    values = request.headers.getall(name, [])
+    if len(values) > 1:
+        raise Refused(reasons.NOT_WELL_FORMED, name)
+    return values[0] if values else None
+
+
+def _response(answer: problem.Problem) -> web.Response:
     return web.Response(
         status=answer.status,
         headers=answer.headers,

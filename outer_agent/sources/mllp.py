@@ -1,8 +1,8 @@
-"""HL7 v2 over MLLP(S), acknowledged in original or enhanced mode (HL7 v2.5.1, chapter 2.9).
+"""HL7 v2 over MLLP(S).
 
-AA (or CA in enhanced mode) means: custody taken, durable. AR (CR): refused for good, do not send
-again. AE (CE): not now, send again. One connection's messages are answered, and cross, in the order
-in which they came: the next one is looked at when the last one was answered.
+One connection's messages are answered, and cross, in the order in which they came. What a sender
+pipelines while earlier messages are being made durable is submitted as one batch, so that it shares
+their next commit.
 """
 
 from __future__ import annotations
@@ -14,35 +14,38 @@ from collections import deque
 from typing import Final, cast
 
 from ferry_format import reasons
-from ferry_format.identifiers import new_message_id
-from ferry_format.reasons import FerryError, Reason, Refused, Unavailable
+from ferry_format.reasons import FerryError, Refused, Unavailable
 from ferry_runtime.addresses import parse_listen
 from ferry_runtime.logs import event
 from outer_agent.admission import Submission
+from outer_agent.commit import Outcome
 from outer_agent.config import MllpSource
 from outer_agent.senders import certificate_names
+from outer_agent.sources import mllp_answer
 from outer_agent.sources.base import UNIDENTIFIED, Surroundings
 from outer_agent.sources.mllp_framing import Frame, Framed, Framer, TooLarge, frame
-from outer_agent.sources.tls import server_context
-from validators.hl7v2.acknowledgement import AckCode, build_ack, refusal_code
-from validators.hl7v2.header import MessageHeader, read_header
+from outer_agent.sources.tls import HANDSHAKE_S, server_context
 
 _LOG = logging.getLogger("ferry.outer.mllp")
-_PENDING_MAX: Final = 16
+_BATCH_MAX: Final = 64
+_WAITING_BYTES_MAX: Final = 1024 * 1024
+_FRAME_S: Final = 60.0
+_LINGER_S: Final = 1.0
 _DRAIN_S: Final = 10.0
-_CONTROL_ID_CHARS: Final = 20  # MSH-10 up to HL7 v2.6
-
-_BLANK_HEADER: Final = read_header(b"MSH|^~\\&|\r")
-assert _BLANK_HEADER is not None
+_BACKLOG: Final = 256
 
 
 class MllpListener:
     """One MLLP listener of one channel."""
 
-    def __init__(self, section: MllpSource, surroundings: Surroundings) -> None:
+    def __init__(
+        self, section: MllpSource, surroundings: Surroundings, *, frame_s: float = _FRAME_S
+    ) -> None:
+        """`frame_s`: seconds that a frame may take to come, and an answer to be read."""
         self.name = section.name
         self.section = section
         self.surroundings = surroundings
+        self.frame_s = frame_s
         self.connections: set[_Connection] = set()
         self.port = 0
         self._server: asyncio.Server | None = None
@@ -50,12 +53,14 @@ class MllpListener:
     async def start(self) -> None:
         """Listen. Raises OSError if the address is taken, Refused if TLS files are unusable."""
         listen = parse_listen(self.section.listen)
+        context = server_context(self.section)
         self._server = await asyncio.get_running_loop().create_server(
             lambda: _Connection(self),
             listen.host,
             listen.port,
-            ssl=server_context(self.section),
-            backlog=256,
+            ssl=context,
+            ssl_handshake_timeout=None if context is None else HANDSHAKE_S,
+            backlog=_BACKLOG,
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -76,61 +81,91 @@ class _Connection(asyncio.Protocol):
     """One sender's connection."""
 
     def __init__(self, listener: MllpListener) -> None:
+        loop = asyncio.get_running_loop()
+        self._loop = loop
         self._listener = listener
         self._section = listener.section
         self._surroundings = listener.surroundings
         limit = self._surroundings.intake.message_bytes_max(self._section.channel)
         self._framer = Framer(limit)
-        self._pending: deque[Framed] = deque()
+        self._waiting: deque[Framed] = deque()
+        self._waiting_bytes = 0
         self._answering: asyncio.Task[None] | None = None
-        self._idle: asyncio.TimerHandle | None = None
         self._sender: str | None = None
-        self._finishing = False
-        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._deaf = False
+        self._stopping = False
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._heard_at_s = self._frame_since_s = self._unread_since_s = loop.time()
+        self._clock: asyncio.TimerHandle | None = None
+        self.closed: asyncio.Future[None] = loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Identify the sender, or turn the connection away."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's own class is not one
         if len(self._listener.connections) >= self._section.connections_max:
             event(_LOG, "connection_refused", level=logging.WARNING, source=self._section.name)
+            self._deaf = True
             self._transport.abort()
             return
         self._listener.connections.add(self)
         self._count_connections()
         session = transport.get_extra_info("ssl_object")
-        certificate = session.getpeercert() if isinstance(session, _TLS_SESSIONS) else None
+        certificate = session.getpeercert() if isinstance(session, ssl.SSLObject) else None
         try:
             self._sender = self._surroundings.senders.identify(
                 self._section.name, tls_names=certificate_names(certificate)
             )
         except Refused:
             self._sender = None  # told to the sender with its first message
-        self._await_more()
+        self._look_at_clock()
 
     def data_received(self, data: bytes) -> None:
-        """Cut frames out of what came; stop reading while too many wait."""
-        if self._finishing:
+        """Cut frames out of what came; stop reading while too much waits."""
+        if self._deaf:
             return
-        self._pending.extend(self._framer.feed(data))
-        if len(self._pending) > _PENDING_MAX:
+        self._heard_at_s = self._loop.time()
+        was_within_frame = self._framer.is_within_frame
+        found = self._framer.feed(data)
+        if found or not was_within_frame:
+            self._frame_since_s = self._heard_at_s
+        self._waiting.extend(found)
+        self._waiting_bytes += sum(map(_size, found))
+        if len(self._waiting) > _BATCH_MAX or self._waiting_bytes > _WAITING_BYTES_MAX:
             self._transport.pause_reading()
-        if self._pending and self._answering is None:
-            self._answering = asyncio.get_running_loop().create_task(self._answer_all())
-        self._await_more()
+        if self._waiting and self._answering is None:
+            self._answering = self._loop.create_task(self._answer_all())
+
+    def eof_received(self) -> bool:
+        """A sender that sends no more may still be owed answers."""
+        self._deaf = True
+        is_tls = self._transport.get_extra_info("sslcontext") is not None
+        return self._answering is not None and not is_tls
+
+    def pause_writing(self) -> None:
+        """The sender does not read its answers: take no more of its messages."""
+        self._writable.clear()
+        self._unread_since_s = self._loop.time()
+
+    def resume_writing(self) -> None:
+        """The sender reads again."""
+        self._writable.set()
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Forget the connection; what is being committed goes on, unanswered."""
+        self._deaf = True
         self._listener.connections.discard(self)
         self._count_connections()
-        self._pending.clear()
+        self._waiting.clear()
+        self._writable.set()
+        if self._clock is not None:
+            self._clock.cancel()
         if not self.closed.done():
             self.closed.set_result(None)
-        if self._idle is not None:
-            self._idle.cancel()
 
     def finish(self) -> None:
         """Take no more bytes; close when what was begun is answered."""
-        self._finishing = True
+        self._deaf = self._stopping = True
         if self._answering is None:
             self._transport.close()
 
@@ -140,77 +175,108 @@ class _Connection(asyncio.Protocol):
 
     async def _answer_all(self) -> None:
         try:
-            while self._pending and not self._transport.is_closing():
-                framed = self._pending.popleft()
-                answer = await self._answer(framed)
-                self._transport.write(frame(answer))
-                if not isinstance(framed, Frame):
-                    self._transport.close()
+            while self._waiting and not self._transport.is_closing():
+                batch = self._next_batch()
+                if not await self._answer(batch):
+                    self._linger()
                     return
-                if len(self._pending) <= _PENDING_MAX // 2:
+                await self._writable.wait()
+                self._frame_since_s = self._loop.time()
+                if not self._transport.is_closing():
                     self._transport.resume_reading()
-            if self._finishing:
+            if self._deaf:
                 self._transport.close()
+        except Exception as error:  # noqa: BLE001 - a connection without answers must not stay open
+            event(_LOG, "connection_fault", level=logging.ERROR, error=error)
+            self._transport.abort()
         finally:
             self._answering = None
 
-    async def _answer(self, framed: Framed) -> bytes:
-        content = framed.content if isinstance(framed, Frame) else framed.beginning
-        header = read_header(content) or _BLANK_HEADER
-        assert header is not None
-        sender = self._sender or UNIDENTIFIED
-        try:
-            return await self._take(framed, sender, header)
-        except FerryError as failure:
-            return self._acknowledge(header, failure.reason, failure.where)
+    def _next_batch(self) -> list[Framed]:
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH_MAX))]
+        self._waiting_bytes -= sum(map(_size, batch))
+        return batch
 
-    async def _take(self, framed: Framed, sender: str, header: MessageHeader) -> bytes:
-        channel = self._section.channel
-        failure = self._own_refusal(framed)
-        if failure is not None:
-            self._surroundings.intake.note_failure(channel, sender, failure)
-            raise failure
-        assert isinstance(framed, Frame)
-        submission = Submission(
-            channel, sender, framed.content, None, None, self._surroundings.clock_ms()
-        )
-        receipt = await self._surroundings.intake.submit(submission)
-        return self._acknowledge(header, None, "", receipt.message_id)
+    async def _answer(self, batch: list[Framed]) -> bool:
+        """Answer a batch in order; False if nothing more can be read from this sender."""
+        headers = [mllp_answer.header_of(_content(framed)) for framed in batch]
+        outcomes = await self._take(batch)
+        mode, now_ms = self._section.acknowledgement, self._surroundings.clock_ms()
+        answers = bytearray()
+        goes_on = self._sender is not None and isinstance(batch[-1], Frame)
+        for header, outcome in zip(headers, outcomes, strict=True):
+            if mllp_answer.is_wanted(header, outcome, mode):
+                answers += frame(mllp_answer.acknowledgement(header, outcome, mode, now_ms))
+            elif mllp_answer.must_hang_up(header, outcome, mode):
+                goes_on = False
+                break
+        if answers and not self._transport.is_closing():
+            self._transport.write(bytes(answers))
+        return goes_on
 
-    def _own_refusal(self, framed: Framed) -> FerryError | None:
-        if self._sender is None:
-            return Refused(reasons.SENDER_UNKNOWN)
-        if isinstance(framed, TooLarge):
-            return Refused(reasons.MESSAGE_TOO_LARGE, f"channel {self._section.channel}")
-        if not isinstance(framed, Frame):
-            return Refused(reasons.NOT_WELL_FORMED, "MLLP frame")
-        return Unavailable(reasons.STOPPING) if self._finishing else None
-
-    def _acknowledge(
-        self, header: MessageHeader, reason: Reason | None, place: str, message_id: bytes = b""
-    ) -> bytes:
+    async def _take(self, batch: list[Framed]) -> list[Outcome]:
+        intake, channel = self._surroundings.intake, self._section.channel
+        if self._sender is None or self._stopping:
+            return [self._turned_away(framed) for framed in batch]
         now_ms = self._surroundings.clock_ms()
-        mode = self._section.acknowledgement
-        enhanced = header.enhanced if mode == "auto" else mode == "enhanced"
-        taken: AckCode = "CA" if enhanced else "AA"
-        code = taken if reason is None else refusal_code(reason, enhanced=enhanced)
-        control_id = (message_id or new_message_id(now_ms)).hex()[:_CONTROL_ID_CHARS]
-        return build_ack(header, code, reason, control_id, now_ms, place=place)
-
-    def _await_more(self) -> None:
-        """Close the connection when nothing comes for a while, unless an answer is owed."""
-        if self._idle is None:
-            self._idle = asyncio.get_running_loop().call_later(self._section.idle_s, self._on_idle)
-            self._heard = False
+        submissions = [
+            Submission(channel, self._sender, framed.content, None, None, now_ms)
+            for framed in batch
+            if isinstance(framed, Frame)
+        ]
+        outcomes: list[Outcome]
+        if len(submissions) == 1:
+            try:
+                outcomes = [await intake.submit(submissions[0])]
+            except FerryError as failure:
+                outcomes = [failure]
         else:
-            self._heard = True
+            outcomes = await intake.submit_in_order(submissions)
+        return outcomes + [self._turned_away(framed) for framed in batch[len(submissions) :]]
 
-    def _on_idle(self) -> None:
-        self._idle = None
-        if self._heard or self._answering is not None:
-            self._await_more()
+    def _turned_away(self, framed: Framed) -> FerryError:
+        """Why a frame was not even submitted."""
+        failure: FerryError
+        if self._sender is None:
+            failure = Refused(reasons.SENDER_UNKNOWN)
+        elif isinstance(framed, TooLarge):
+            failure = Refused(reasons.MESSAGE_TOO_LARGE, f"channel {self._section.channel}")
+        elif not isinstance(framed, Frame):
+            failure = Refused(reasons.NOT_WELL_FORMED, "MLLP frame")
         else:
-            self._transport.close()
+            failure = Unavailable(reasons.STOPPING)
+        self._surroundings.intake.note_failure(
+            self._section.channel, self._sender or UNIDENTIFIED, failure
+        )
+        return failure
+
+    def _linger(self) -> None:
+        """Close, but not before the sender could read its last answer.
+
+        Closing with bytes unread would make the kernel throw away what the sender has not read.
+        """
+        self._deaf = True
+        self._waiting.clear()
+        if self._transport.is_closing():
+            return
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._transport.resume_reading()
+        self._loop.call_later(_LINGER_S, self._transport.close)
+
+    def _look_at_clock(self) -> None:
+        """Close a connection that is silent, or whose frame or reading takes too long."""
+        now_s, limit_s = self._loop.time(), self._listener.frame_s
+        is_unread = not self._writable.is_set() and now_s - self._unread_since_s >= limit_s
+        is_idle = now_s - self._heard_at_s >= self._section.idle_s
+        is_dribbling = self._framer.is_within_frame and now_s - self._frame_since_s >= limit_s
+        if is_unread or (self._answering is None and (is_idle or is_dribbling)):
+            if not is_idle:
+                event(_LOG, "connection_too_slow", level=logging.WARNING, source=self._section.name)
+            self._transport.abort()
+            return
+        pause_s = min(limit_s, self._section.idle_s) / 2
+        self._clock = self._loop.call_later(pause_s, self._look_at_clock)
 
     def _count_connections(self) -> None:
         self._surroundings.metrics.connections.labels(self._section.name).set(
@@ -218,4 +284,9 @@ class _Connection(asyncio.Protocol):
         )
 
 
-_TLS_SESSIONS = (ssl.SSLObject, ssl.SSLSocket)
+def _content(framed: Framed) -> bytes:
+    return framed.content if isinstance(framed, Frame) else framed.beginning
+
+
+def _size(framed: Framed) -> int:
+    return len(_content(framed))

@@ -13,6 +13,8 @@ from typing import Final
 START: Final = b"\x0b"
 END: Final = b"\x1c\r"
 _BETWEEN: Final = b"\r\n"
+BEGINNING_BYTES_MAX: Final = 8192
+"""Of a frame that is not read to its end: enough for the header that an answer needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class TooLarge:
-    """A frame passed the limit; `beginning` is what came of it. Nothing more can be read."""
+    """A frame passed the limit; `beginning` is how it began. Nothing more can be read."""
 
     beginning: bytes
 
@@ -33,7 +35,7 @@ class TooLarge:
 class OutOfStep:
     """Bytes outside a frame, or a frame that begins within another. Nothing more can be read.
 
-    `beginning` is the content of the frame that was cut, empty if there was none.
+    `beginning` is how the frame that was cut began, empty if there was none.
     """
 
     beginning: bytes
@@ -48,13 +50,21 @@ def frame(content: bytes) -> bytes:
 
 
 class Framer:
-    """Cuts a connection's bytes into frames. `content_bytes_max` bounds what it holds."""
+    """Cuts a connection's bytes into frames. `content_bytes_max` bounds what it holds.
+
+    What it finds does not depend on how the bytes were cut on their way.
+    """
 
     def __init__(self, content_bytes_max: int) -> None:
         self._content_bytes_max = content_bytes_max
         self._buffer = bytearray()
         self._searched = 0
         self._broken = False
+
+    @property
+    def is_within_frame(self) -> bool:
+        """Whether a frame has begun and not ended."""
+        return bool(self._buffer) and not self._broken
 
     def feed(self, data: bytes) -> list[Framed]:
         """What these bytes complete, in order. After TooLarge or OutOfStep it takes no more."""
@@ -67,27 +77,33 @@ class Framer:
             if framed is None:
                 break
             found.append(framed)
-            self._broken = not isinstance(framed, Frame)
+            if not isinstance(framed, Frame):
+                self._broken = True
+                self._buffer.clear()
         return found
 
     def _next(self) -> Framed | None:
-        if not self._buffer.startswith(START):
-            rest = self._buffer.lstrip(_BETWEEN)
-            self._buffer[:] = rest
-            self._searched = 0
-            if rest and not rest.startswith(START):
+        buffer = self._buffer
+        if not buffer.startswith(START):
+            buffer[:] = buffer.lstrip(_BETWEEN)
+            if not buffer:
+                return None
+            if not buffer.startswith(START):
                 return OutOfStep(b"")
-        end = self._buffer.find(END, self._searched)
-        content_end = len(self._buffer) if end < 0 else end
-        nested = self._buffer.find(START, max(1, self._searched), content_end)
+        # Content may fill buffer[1 : content_end_max]; a frame's end begins there at the latest.
+        content_end_max = 1 + self._content_bytes_max
+        end = buffer.find(END, self._searched, content_end_max + len(END))
+        content_end = min(len(buffer), content_end_max) if end < 0 else end
+        nested = buffer.find(START, max(1, self._searched), content_end)
         if nested >= 0:
-            return OutOfStep(bytes(self._buffer[1:nested]))
-        if content_end - 1 > self._content_bytes_max:
-            return TooLarge(bytes(self._buffer[1 : self._content_bytes_max]))
-        if end < 0:
-            self._searched = max(0, len(self._buffer) - 1)
+            return OutOfStep(bytes(buffer[1 : min(nested, BEGINNING_BYTES_MAX + 1)]))
+        if end >= 0:
+            content = bytes(buffer[1:end])
+            del buffer[: end + len(END)]
+            self._searched = 0
+            return Frame(content)
+        self._searched = max(0, min(len(buffer), content_end_max) - 1)
+        beyond = buffer[content_end_max : content_end_max + len(END)]
+        if END.startswith(beyond):
             return None
-        content = bytes(self._buffer[1:end])
-        del self._buffer[: end + len(END)]
-        self._searched = 0
-        return Frame(content)
+        return TooLarge(bytes(buffer[1 : min(content_end_max, BEGINNING_BYTES_MAX + 1)]))

@@ -54,3 +54,10 @@ def problem(failure: FerryError) -> Problem:
     if failure.where:
         body["place"] = failure.where
     return Problem(status, headers, json.dumps(body).encode())
+
+
+def plain(status: int, title: str, headers: dict[str, str]) -> Problem:
+    """A refusal that HTTP itself knows, such as 404 for a path that is none of ours."""
+    kept = {name: value for name, value in headers.items() if name.lower() == "allow"}
+    body = {"type": "about:blank", "title": title, "status": status}
+    return Problem(status, kept, json.dumps(body).encode())

@@ -41,10 +41,9 @@ async def running(
         yield Running(way, inside)
 
 
-async def committing(running: Running, number: int) -> None:
+async def committing(running: Running) -> None:
     async with asyncio.timeout(10):
-        while running.inside.publisher.calls < number:
-            await asyncio.sleep(0.002)
+        await running.inside.publisher.called.wait()
 
 
 async def test_a_message_is_taken_as_it_was_sent(running: Running) -> None:
@@ -57,7 +56,7 @@ async def test_a_message_is_taken_as_it_was_sent(running: Running) -> None:
 async def test_nothing_is_told_before_it_is_durable(running: Running) -> None:
     running.inside.publisher.may_commit.clear()
     sending = asyncio.create_task(running.send(adt("1")))
-    await committing(running, 1)
+    await committing(running)
     await asyncio.sleep(0.05)
     assert not sending.done()
     running.inside.publisher.may_commit.set()
@@ -118,7 +117,7 @@ async def test_a_defect_of_ours_is_told_as_for_now_and_nothing_is_lost(running: 
 async def test_stopping_lets_what_was_begun_end_with_its_true_answer(running: Running) -> None:
     running.inside.publisher.may_commit.clear()
     sending = asyncio.create_task(running.send(adt("1")))
-    await committing(running, 1)
+    await committing(running)
     stopping = asyncio.create_task(running.way.source.stop())
     await asyncio.sleep(0.05)
     assert not stopping.done()

@@ -1,63 +1,98 @@
-"""MLLP on bytes: what a connection's bytes are cut into, however they arrive."""
+"""MLLP frames cut out of bytes, and what is done about bytes that are none."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from outer_agent.sources.mllp_framing import Frame, Framer, OutOfStep, TooLarge, frame
+from tests.simulator.corpora import samples
 
-CONTENT = st.binary(max_size=200).filter(
-    lambda data: b"\x0b" not in data and b"\x1c\r" not in data and not data.endswith(b"\x1c")
+START, END = b"\x0b", b"\x1c\r"
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (START + b"A" + END, [Frame(b"A")]),
+        (START + END, [Frame(b"")]),
+        (START + b"A" + END + START + b"B" + END, [Frame(b"A"), Frame(b"B")]),
+        (START + b"A" + END + b"\r\n" + START + b"B" + END, [Frame(b"A"), Frame(b"B")]),
+        (b"\r\n" + START + b"A" + END, [Frame(b"A")]),
+        (START + b"A\x1cB" + END, [Frame(b"A\x1cB")]),
+        (START + b"A\x1c\x1c\r", [Frame(b"A\x1c")]),
+        (START + b"A", []),
+        (START + b"A\x1c", []),
+        (START + b"A\r", []),
+        (b"", []),
+        (b"\r\n\r\n", []),
+        (b"A" + END, [OutOfStep(b"")]),
+        (b"GET / HTTP/1.1\r\n\r\n" + START + b"A" + END, [OutOfStep(b"")]),
+        (START + START + b"A" + END, [OutOfStep(b"")]),
+        (START + b"A" + START + b"B" + END, [OutOfStep(b"A")]),
+        (START + b"A\x1c" + START + b"B" + END, [OutOfStep(b"A\x1c")]),
+        (START + b"A\x1c\n" + START + b"B" + END, [OutOfStep(b"A\x1c\n")]),
+        (START + b"A" + END + b"garbage", [Frame(b"A"), OutOfStep(b"")]),
+        (END, [OutOfStep(b"")]),
+    ],
 )
+def test_each_case(data, expected) -> None:
+    assert Framer(100).feed(data) == expected
 
 
-@given(st.lists(CONTENT, max_size=5), st.lists(st.integers(0, 400), max_size=8))
-def test_frames_come_out_whole_however_the_bytes_are_cut(
-    contents: list[bytes], cuts: list[int]
-) -> None:
-    stream = b"".join(frame(content) for content in contents)
-    edges = [0, *sorted(cut for cut in cuts if cut < len(stream)), len(stream)]
-    framer = Framer(1000)
-    found = []
-    for start, end in zip(edges, edges[1:], strict=False):
-        found += framer.feed(stream[start:end])
-    assert found == [Frame(content) for content in contents]
+def test_after_garbage_nothing_more_is_read() -> None:
+    framer = Framer(100)
+    assert framer.feed(b"x") == [OutOfStep(b"")]
+    assert framer.feed(frame(b"A")) == []
 
 
-def test_cr_and_lf_between_frames_are_let_pass() -> None:
-    assert Framer(10).feed(b"\r\n" + frame(b"a") + b"\r\n" + frame(b"b")) == [
-        Frame(b"a"),
-        Frame(b"b"),
-    ]
+def test_a_frame_beyond_the_limit_is_told_before_its_end_comes() -> None:
+    framer = Framer(4)
+    assert framer.feed(START + b"ABCD") == []
+    assert framer.feed(b"E") == [TooLarge(b"ABCD")]
+    assert framer.feed(END + frame(b"A")) == []
 
 
-@pytest.mark.parametrize("garbage", [b"x", b"MSH|", b"\x1c\r", b"\x00"])
-def test_anything_else_between_frames_ends_the_agreement(garbage: bytes) -> None:
-    framer = Framer(10)
-    assert framer.feed(frame(b"a") + garbage) == [Frame(b"a"), OutOfStep(b"")]
-    assert framer.feed(frame(b"b")) == []
+def test_a_frame_of_exactly_the_limit_passes_when_its_end_comes_in_two() -> None:
+    framer = Framer(4)
+    assert framer.feed(START + b"ABCD\x1c") == []
+    assert framer.feed(b"\r") == [Frame(b"ABCD")]
 
 
-def test_a_frame_within_a_frame_ends_the_agreement() -> None:
-    assert Framer(100).feed(b"\x0bcut" + frame(b"next")) == [OutOfStep(b"cut")]
+def test_it_says_when_a_frame_is_under_way() -> None:
+    framer = Framer(100)
+    assert not framer.is_within_frame
+    framer.feed(b"\r\n" + START + b"A")
+    assert framer.is_within_frame
+    framer.feed(END)
+    assert not framer.is_within_frame
 
 
-def test_a_frame_at_the_limit_passes_and_one_byte_more_does_not() -> None:
-    assert Framer(5).feed(frame(b"12345")) == [Frame(b"12345")]
-    assert Framer(5).feed(frame(b"123456")) == [TooLarge(b"12345")]
+EXPECTED_OF_THE_CORPUS = {
+    "crlf_segments": [Frame],
+    "double_sb": [OutOfStep],
+    "eb_inside_no_cr": [Frame],  # its content holds a control character: the validator's matter
+    "eb_without_cr": [OutOfStep],
+    "ebcr_inside_forges_second": [Frame, Frame],  # each is judged by itself
+    "empty_frame": [Frame],
+    "garbage_before": [OutOfStep],
+    "lf_after_eb": [],
+    "lf_segments": [Frame],
+    "never_ending_256k": [TooLarge],
+    "no_eb": [],
+    "no_final_cr": [Frame],
+    "no_sb": [OutOfStep],
+    "nul_bytes": [Frame],
+    "ok_one": [Frame],
+    "ok_three_back_to_back": [Frame, Frame, Frame],
+    "only_cr": [],
+    "sb_inside": [OutOfStep],
+}
 
 
-def test_an_endless_frame_is_given_up_at_the_limit() -> None:
-    framer = Framer(1000)
-    found = []
-    for _ in range(100):
-        found += framer.feed(b"\x0b" if not found and framer._buffer == b"" else b"x" * 100)
-    assert found == [TooLarge(b"x" * 1000)]
-    assert len(framer._buffer) <= 1200
-
-
-@given(st.binary(max_size=300))
-def test_no_bytes_raise(data: bytes) -> None:
-    Framer(50).feed(data)
+def test_the_hostile_frames_of_the_corpus() -> None:
+    found = {}
+    for sample in samples("malicious"):
+        if sample.name.startswith("gen_mllp/"):
+            framed = Framer(100_000).feed(sample.read())
+            found[sample.path.stem] = [type(each) for each in framed]
+    assert found == EXPECTED_OF_THE_CORPUS

@@ -1,65 +1,78 @@
-"""Who sent it: certificate, API key, listener."""
+"""Who sent it: what is believed, what is not, and what wins."""
 
 from __future__ import annotations
 
-import hashlib
-
 import pytest
 
+from ferry_format import reasons
 from ferry_format.reasons import Refused
-from outer_agent.policy import SenderSection
 from outer_agent.senders import SenderDirectory, certificate_names
-
-
-def sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-DIRECTORY = SenderDirectory(
-    [
-        SenderSection(name="his", api_keys_sha256=(sha256("old"), sha256("new"))),
-        SenderSection(name="lis", tls_names=("LIS.example",)),
-        SenderSection(name="pacs", listeners=("pacs-in",)),
-    ]
+from tests.simulator.outer_inside import (
+    API_KEY,
+    OTHER_API_KEY,
+    OTHER_SENDER,
+    api_key_digest,
+    sender,
 )
 
-
-@pytest.mark.parametrize("key", ["old", "new"])
-def test_both_keys_of_a_rotation_are_known(key: str) -> None:
-    assert DIRECTORY.identify("any", api_key=key) == "his"
-
-
-def test_a_certificate_name_is_known_whatever_its_case() -> None:
-    assert DIRECTORY.identify("any", tls_names=["other.example", "lis.EXAMPLE"]) == "lis"
-
-
-def test_a_listener_names_its_peers() -> None:
-    assert DIRECTORY.identify("pacs-in") == "pacs"
+DIRECTORY = SenderDirectory([sender(), OTHER_SENDER])
 
 
 @pytest.mark.parametrize(
-    "shown",
+    ("listener", "shown", "expected"),
     [
-        {},
-        {"api_key": ""},
-        {"api_key": "wrong"},
-        {"api_key": sha256("old")},
-        {"api_key": "\udce9"},
-        {"tls_names": ["stranger.example"]},
-        {"api_key": "old", "tls_names": ["lis.example"]},
+        ("front-http", {"api_key": API_KEY}, "his-front"),
+        ("front-http", {"api_key": OTHER_API_KEY}, "pacs"),
+        ("front-http", {"tls_names": ["his.example"]}, "his-front"),
+        ("front-http", {"tls_names": ["HIS.Example"]}, "his-front"),
+        ("front-http", {"tls_names": ["other.example", "pacs.example"]}, "pacs"),
+        ("adt-in", {}, "his-front"),
+        ("adt-in", {"tls_names": ["pacs.example"]}, "pacs"),
+        ("adt-in", {"api_key": OTHER_API_KEY}, "pacs"),
+        ("front-http", {"api_key": API_KEY, "tls_names": ["his.example"]}, "his-front"),
     ],
 )
-def test_strangers_and_contradictions_are_refused(shown: dict) -> None:
-    with pytest.raises(Refused, match="sender_unknown"):
-        DIRECTORY.identify("any", **shown)
+def test_a_sender_is_known_by_what_it_shows(listener, shown, expected) -> None:
+    assert DIRECTORY.identify(listener, **shown) == expected
 
 
-def test_a_wrong_key_is_refused_even_where_the_listener_would_do() -> None:
-    with pytest.raises(Refused):
-        DIRECTORY.identify("pacs-in", api_key="wrong")
+@pytest.mark.parametrize(
+    ("listener", "shown"),
+    [
+        ("front-http", {}),
+        ("front-http", {"api_key": "wrong"}),
+        ("front-http", {"api_key": ""}),
+        ("front-http", {"api_key": API_KEY + " "}),
+        ("front-http", {"api_key": api_key_digest(API_KEY)}),
+        ("front-http", {"api_key": "\udcff"}),
+        ("front-http", {"tls_names": ["stranger.example"]}),
+        ("front-http", {"tls_names": ["*.example"]}),
+        ("front-http", {"tls_names": ["his.example", "pacs.example"]}),
+        ("front-http", {"api_key": OTHER_API_KEY, "tls_names": ["his.example"]}),
+        # What would do by itself does not mend a wrong key.
+        ("adt-in", {"api_key": "wrong"}),
+        ("adt-in", {"api_key": "wrong", "tls_names": ["his.example"]}),
+        ("ADT-IN", {}),
+    ],
+)
+def test_anything_else_is_nobody(listener, shown) -> None:
+    with pytest.raises(Refused) as refusal:
+        DIRECTORY.identify(listener, **shown)
+    assert refusal.value.reason is reasons.SENDER_UNKNOWN
+
+
+def test_both_keys_are_good_while_they_change() -> None:
+    both = (api_key_digest("old"), api_key_digest("new"))
+    directory = SenderDirectory([sender(api_keys_sha256=both)])
+    assert {directory.identify("x", api_key=key) for key in ("old", "new")} == {"his-front"}
 
 
 def test_only_dns_names_of_a_certificate_count() -> None:
-    certificate = {"subjectAltName": (("DNS", "lis.example"), ("IP Address", "127.0.0.1"))}
-    assert certificate_names(certificate) == ["lis.example"]
+    certificate = {
+        "subject": ((("commonName", "common.example"),),),
+        "subjectAltName": (("DNS", "a.example"), ("IP Address", "10.0.0.1"), ("DNS", "b.example")),
+    }
+    assert certificate_names(certificate) == ["a.example", "b.example"]
+    assert certificate_names({"subject": ()}) == []
+    assert certificate_names({}) == []
     assert certificate_names(None) == []

@@ -1,0 +1,260 @@
+"""The files of a drop folder: which have settled, their bytes, and where they go. Synchronous.
+
+A file that was read is known by its identity (device, inode, size, time) from then on: if another
+program puts a new file in its place while the old one is being submitted, the new one is not taken
+for the old one and moved away unread.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ferry_format import reasons
+from ferry_format.reasons import FerryError, Refused
+from ferry_runtime.whole_file import create_file, sync_folder
+
+DONE: Final = "done"
+REFUSED: Final = "refused"
+NOTE_SUFFIX: Final = ".reason.txt"
+
+_UNFINISHED: Final = (".tmp", ".part", ".partial", ".filepart", ".crdownload")
+_NOT_PLAIN: Final = frozenset({errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EISDIR})
+_NOT_OURS: Final = frozenset({errno.EACCES, errno.EPERM})
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which file it is, and as of which change."""
+
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFile:
+    """A file's bytes, and which file they are of."""
+
+    name: str
+    identity: Identity
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedFile:
+    """A file that is none, or too large: refused before anything of it was submitted."""
+
+    name: str
+    identity: Identity
+    failure: Refused
+
+
+@dataclass(frozen=True, slots=True)
+class _Sighting:
+    """How a file looked, and since when it has looked so (monotonic seconds)."""
+
+    identity: Identity
+    since_s: float
+
+
+class DropFiles:
+    """One folder, its done/ and its refused/."""
+
+    def __init__(self, folder: Path, settle_s: float) -> None:
+        self._folder = folder
+        self._settle_s = settle_s
+        self._sightings: dict[str, _Sighting] = {}
+
+    def prepare(self) -> None:
+        """Make the two subfolders. Raises OSError if that can't be done."""
+        for name in (DONE, REFUSED):
+            (self._folder / name).mkdir(mode=0o750, exist_ok=True)
+        sync_folder(self._folder)
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether a file was seen at the last look that may still be growing."""
+        return bool(self._sightings)
+
+    def settled(self, now_s: float) -> list[str]:
+        """The names, in order, of files that have not changed for long enough."""
+        sightings: dict[str, _Sighting] = {}
+        settled = []
+        for name, status in self._entries():
+            seen = _Sighting(_identity(status), now_s)
+            before = self._sightings.get(name)
+            if before is not None and before.identity == seen.identity:
+                seen = before
+            sightings[name] = seen
+            if now_s - seen.since_s >= self._settle_s:
+                settled.append(name)
+        self._sightings = sightings
+        return sorted(settled)
+
+    def _entries(self) -> Iterator[tuple[str, os.stat_result]]:
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                if entry.name.startswith(".") or entry.name.endswith(_UNFINISHED):
+                    continue
+                with suppress(FileNotFoundError):
+                    status = entry.stat(follow_symlinks=False)
+                    if not stat.S_ISDIR(status.st_mode):
+                        yield entry.name, status
+
+    def read_some(
+        self, names: Iterable[str], message_bytes_max: int, *, files_max: int, bytes_max: int
+    ) -> list[ReadFile | RefusedFile]:
+        """The next files in order, at most so many and of so many bytes, one at least.
+
+        Raises OSError where the folder or its disk is to blame and not a file.
+        """
+        found: list[ReadFile | RefusedFile] = []
+        size = 0
+        for name in names:
+            file = self._read(name, message_bytes_max)
+            if file is None:
+                continue
+            found.append(file)
+            size += len(file.content) if isinstance(file, ReadFile) else 0
+            if len(found) >= files_max or size >= bytes_max:
+                break
+        return found
+
+    def _read(self, name: str, message_bytes_max: int) -> ReadFile | RefusedFile | None:
+        """One settled file; None if it is gone, or still written to after all."""
+        path = self._folder / name
+        try:
+            status = os.lstat(path)
+        except FileNotFoundError:
+            return None
+        identity = _identity(status)
+        if not stat.S_ISREG(status.st_mode):  # to open some devices is to act on them
+            return RefusedFile(name, identity, Refused(reasons.FILE_NOT_PLAIN))
+        try:
+            content = self._content(path, identity, message_bytes_max)
+        except FileNotFoundError:
+            return None
+        except Refused as failure:
+            return RefusedFile(name, identity, failure)
+        if content is None:
+            self._sightings.pop(name, None)
+            return None
+        return ReadFile(name, identity, content)
+
+    def _content(self, path: Path, identity: Identity, message_bytes_max: int) -> bytes | None:
+        """The file's bytes, opened without following a link or waiting for a pipe."""
+        with os.fdopen(_open(path), "rb", buffering=0) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+                raise Refused(reasons.FILE_NOT_PLAIN)
+            if _identity(status) != identity or has_writer(file.fileno()):
+                return None
+            if status.st_size > message_bytes_max:
+                raise Refused(reasons.MESSAGE_TOO_LARGE)
+            content = _read_all(file.fileno(), message_bytes_max + 1)
+            return content if _identity(os.fstat(file.fileno())) == identity else None
+
+    def settle_done(self, files: Iterable[ReadFile]) -> None:
+        """Move files of which custody was taken to done/, durably."""
+        for file in files:
+            self._move(file.name, file.identity, self._free_name(DONE, file.name))
+        self._sync(DONE)
+
+    def settle_refused(self, files: Iterable[tuple[str, Identity, FerryError]]) -> None:
+        """Move refused files to refused/, each with a note beside it, durably."""
+        for name, identity, failure in files:
+            target = self._free_name(REFUSED, name)
+            # The note first: a refused file without its reason helps nobody after a crash.
+            create_file(_note_path(target), _note(failure), 0o640)
+            if not self._move(name, identity, target):
+                _note_path(target).unlink()
+        self._sync(REFUSED)
+
+    def _move(self, name: str, identity: Identity, target: Path) -> bool:
+        """Move the file that was read; False if it is gone or another one has its name."""
+        path = self._folder / name
+        self._sightings.pop(name, None)
+        try:
+            if _identity(os.lstat(path)) != identity:
+                return False
+            path.rename(target)
+        except FileNotFoundError:
+            return False
+        if _identity(os.lstat(target)) == identity:
+            return True
+        target.rename(path)  # it was put there in this very moment
+        return False
+
+    def _free_name(self, folder: str, name: str) -> Path:
+        """A name in a subfolder that nothing has yet: NAME, else NAME.1, NAME.2 and so on."""
+        target = self._folder / folder / name
+        number = 0
+        while os.path.lexists(target) or os.path.lexists(_note_path(target)):
+            number += 1
+            target = self._folder / folder / f"{name}.{number}"
+        return target
+
+    def _sync(self, subfolder: str) -> None:
+        sync_folder(self._folder / subfolder)
+        sync_folder(self._folder)
+
+
+def has_writer(number: int) -> bool:
+    """Whether another program has this open file open for writing, as far as that can be told.
+
+    Linux grants a read lease only where nobody writes. Where it can't be asked (another owner's
+    file without CAP_LEASE, a network filesystem) the answer is no, and settling alone decides.
+    """
+    try:
+        # Breaking the lease meanwhile sends a signal, by default one that ends the process.
+        fcntl.fcntl(number, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(number, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    fcntl.fcntl(number, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in _NOT_PLAIN:
+            raise Refused(reasons.FILE_NOT_PLAIN) from None
+        if error.errno in _NOT_OURS:
+            raise Refused(reasons.FILE_UNREADABLE) from None
+        raise
+
+
+def _read_all(number: int, bytes_max: int) -> bytes:
+    content = bytearray()
+    while part := os.read(number, bytes_max - len(content)):
+        content += part
+    return bytes(content)
+
+
+def _identity(status: os.stat_result) -> Identity:
+    return Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _note_path(target: Path) -> Path:
+    return target.with_name(target.name + NOTE_SUFFIX)
+
+
+def _note(failure: FerryError) -> bytes:
+    return (
+        f"reason: {failure.reason.code}\n"
+        f"meaning: {failure.reason.meaning}\n"
+        f"place: {failure.where}\n"
+        f"what to do: {failure.reason.action}\n"
+    ).encode()
