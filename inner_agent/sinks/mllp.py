@@ -158,7 +158,7 @@ class MllpConnection(asyncio.Protocol):
 
         Raises Unanswered, after which the connection is closed; closes it when cancelled, too.
         """
-        assert self._transport is not None  # noqa: S101  (only a usable one is asked)
+        assert self._transport is not None
         self._answer = asyncio.get_running_loop().create_future()
         try:
             self._transport.writelines((START, payload, END))

@@ -117,6 +117,20 @@ def test_python_hl7_reads_the_same_in_both(corpus: list[Sample]) -> None:
     assert compared > 500
 
 
+def test_the_judges_of_meaning_see_a_difference() -> None:
+    sent = b"MSH|^~\\&|A||B\rPID|1||a^b&c~d\r"
+    for old, new in (
+        (b"a^b", b"ab"),
+        (b"b&c", b"b^c"),
+        (b"~d", b""),
+        (b"||a", b"|a"),
+        (b"|A", b""),
+    ):
+        changed = sent.replace(old, new)
+        assert meaning(changed) != meaning(sent)
+        assert second_opinion(changed) != second_opinion(sent)
+
+
 def meaning(data: bytes) -> list[list[object]]:
     """Segments of fields of repetitions of components of subcomponents, trailing empties gone.
 

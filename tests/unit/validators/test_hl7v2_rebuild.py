@@ -188,6 +188,8 @@ def test_conversion_sets_msh_18_to_the_truth(charset_out: str, codec: str, name:
         f"{MSH}\rPID|1||{GBK_TRAPS}".encode(source)
     )
     assert isinstance(verdict, Accepted)
+    again = validator(charset_out=charset_out, default_charset=default).validate(verdict.payload)
+    assert again == verdict
     assert verdict.payload.decode(codec) == f"{MSH}||||||{name}\rPID|1||{GBK_TRAPS}\r"
 
 
@@ -217,8 +219,11 @@ def test_standard_escapes_cross_untouched(body: str) -> None:
     assert rebuilt(text, escapes="any") == text.encode()
 
 
-@pytest.mark.parametrize("field", ["\\q\\", "\\\\", "a\\b", "\\ZFOO\\", "\\X4\\", "\\XZZ\\", "\\Xff\\",
-                                   "C:\\Users\\x", "\\F|\\", "\\F^\\", "\\.spx\\"])  # fmt: skip
+OTHER_ESCAPES = ["\\q\\", "\\\\", "a\\b", "\\ZFOO\\", "\\X4\\", "\\XZZ\\", "\\Xff\\",
+                 "C:\\Users\\x", "\\F|\\", "\\F^\\", "\\.spx\\"]  # fmt: skip
+
+
+@pytest.mark.parametrize("field", OTHER_ESCAPES)
 def test_other_escapes_cross_only_where_any_may(field: str) -> None:
     text = f"{MSH}\rNTE|1||{field}\r"
     assert refused(text)[0] == "not_well_formed"
@@ -293,7 +298,7 @@ def test_type_and_control_id_are_told() -> None:
         ("*", "ZZZ^Z01", True),
     ],
 )
-def test_the_whitelist_of_types(pattern: str, kind: str, allowed: bool) -> None:
+def test_the_whitelist_of_types(pattern: str, kind: str, *, allowed: bool) -> None:
     if pattern.startswith("*^"):
         with pytest.raises(ValueError, match="write a message type"):
             validator(messages=(pattern,))

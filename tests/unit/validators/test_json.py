@@ -12,6 +12,7 @@ from validators.json_schema import JsonValidator, SchemaError
 from validators.policy import JsonPolicy
 from validators.verdict import Accepted, Rejected
 
+ANYTHING: dict[str, object] = {}
 SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "type": "object",
@@ -33,16 +34,14 @@ def validator(schema: object = SCHEMA, **policy: object) -> JsonValidator:
     return JsonValidator(JsonPolicy.model_validate(values), {"s.json": data})
 
 
-def rebuilt(text: str | bytes, schema: object = True) -> str:
-    schema = {} if schema is True else schema
+def rebuilt(text: str | bytes, schema: object = ANYTHING) -> str:
     verdict = validator(schema).validate(text if isinstance(text, bytes) else text.encode())
     assert isinstance(verdict, Accepted), verdict
     assert validator(schema).validate(verdict.payload) == verdict
     return verdict.payload.decode()
 
 
-def refused(text: str | bytes, schema: object = True, **policy: object) -> tuple[str, str]:
-    schema = {} if schema is True else schema
+def refused(text: str | bytes, schema: object = ANYTHING, **policy: object) -> tuple[str, str]:
     data = text if isinstance(text, bytes) else text.encode()
     verdict = validator(schema, **policy).validate(data)
     assert isinstance(verdict, Rejected), verdict

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import subprocess
@@ -20,7 +19,7 @@ from validators.policy import PAYLOAD_BYTES_MAX, ContentPolicy
 from validators.registry import build
 from validators.verdict import Accepted, Rejected
 from validators.worker import ContentSpec, WorkerPool, wire
-from validators.worker.process import WorkerEndedError, WorkerProcess
+from validators.worker.process import WorkerProcess
 from validators.worker.sandbox import Limits
 
 if TYPE_CHECKING:
@@ -196,10 +195,8 @@ async def test_closing_answers_whoever_waits(pool: WorkerPool) -> None:
 
 def test_a_worker_whose_parent_is_gone_ends() -> None:
     process = WorkerProcess(wire.pack_start(SPECS, Limits()))
-    os.close(os.dup(process.request_fd))
-    with contextlib.suppress(WorkerEndedError):
-        while process.receive() is None:
-            time.sleep(0.01)
+    while not process.flush() or process.receive() is None:
+        time.sleep(0.01)
     process._process.stdin.close()  # type: ignore[union-attr]
     assert process._process.wait(5) == 0
     process.end()
@@ -226,7 +223,7 @@ ATTEMPTS = """
     def attempt(name, action):
         try:
             action()
-        except (OSError, MemoryError) as error:
+        except (OSError, ValueError):  # ValueError: what setrlimit makes of EPERM
             return
         print("POSSIBLE", name, flush=True)
     libc = ctypes.CDLL(None)
