@@ -122,7 +122,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
             "/var/lib/ferry-inner": tmp_path / "inner-state",
             "/srv/ferry-medium": tmp_path / "medium",
             "/srv/results-out": tmp_path / "results-out",
-            "/var/log/ferry-inner": tmp_path / "inner-audit",
+            "/var/log/ferry-inner/audit": tmp_path / "inner-audit",
         },
     )
     outer_policy, inner_policy = made.outer / "policy.toml", made.inner / "policy.toml"
