@@ -110,7 +110,7 @@ def read_untrusted_header(data: bytes) -> Header:
     """The frame's fields by fixed offset; nothing is verified.
 
     Raises Refused: FILE_TOO_SHORT, FILE_TOO_LARGE, BAD_MAGIC, UNSUPPORTED_VERSION,
-    UNSUPPORTED_SUITE, BAD_FRAME or TRAILING_BYTES (SPEC.md 4.3, steps 1 to 5).
+    UNSUPPORTED_SUITE, BAD_FRAME or TRAILING_BYTES (SPEC.md 4.3, steps 1 to 8).
     """
     if len(data) < FRAME_BYTES:
         raise Refused(reasons.FILE_TOO_SHORT, f"{len(data)} bytes")
@@ -195,6 +195,8 @@ class Sealer:
         plaintext = envelope.encode(content)
         if not 1 <= sequence <= limits.SEQUENCE_MAX:
             raise ValueError("a sequence counts from 1")
+        if len(previous_digest) != suite_1.DIGEST_BYTES:
+            raise ValueError("a digest has 32 bytes")
         self._keep_epoch(header)
         front = _lay_out(header, self._encapsulation, len(plaintext) + _SEAL_BYTES)
         ciphertext = suite_1.encrypt(self._epoch_secret, header.place, front, plaintext)
@@ -242,7 +244,7 @@ class Opener:
         self._epochs: OrderedDict[bytes, bytes] = OrderedDict()
 
     def verify(self, data: bytes, now_ms: int) -> VerifiedFile:
-        """Steps 1 to 12 of SPEC.md 4.3. `now_ms` is unix milliseconds. Raises Refused."""
+        """Steps 1 to 15 of SPEC.md 4.3. `now_ms` is unix milliseconds. Raises Refused."""
         header = read_untrusted_header(data)
         sender = self._trust.find(header.sender_key_id)
         if sender is None:

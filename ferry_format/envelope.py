@@ -193,7 +193,7 @@ def _read_count(unpacker: msgpack.Unpacker, what: str, least: int, most: int) ->
 
 def _read_scalar(unpacker: msgpack.Unpacker, what: str) -> object:
     try:
-        return unpacker.unpack()
+        value: object = unpacker.unpack()
     except (
         UnicodeDecodeError,
         msgpack.OutOfData,
@@ -203,6 +203,10 @@ def _read_scalar(unpacker: msgpack.Unpacker, what: str) -> object:
         raise Refused(reasons.BAD_CONTENT, what) from error
     except (ValueError, OverflowError) as error:
         raise Refused(reasons.CONTENT_LIMIT, what) from error
+    # The limits of zero stop all containers and extensions but empty ones.
+    if isinstance(value, (list, dict, msgpack.ExtType)):
+        raise Refused(reasons.CONTENT_LIMIT, what)
+    return value
 
 
 def _read_int(unpacker: msgpack.Unpacker, what: str) -> int:

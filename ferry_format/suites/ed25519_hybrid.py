@@ -92,7 +92,7 @@ def receive_private_key(raw: bytes) -> tuple[hpke.MLKEM768X25519PrivateKey, byte
 def encapsulate(receiver: hpke.MLKEM768X25519PublicKey, context: bytes) -> tuple[bytes, bytes]:
     """A new epoch: its 32-byte secret, and the 1,168 bytes that carry it to `receiver`.
 
-    `context` binds the epoch to lane, keys and stream (SPEC.md 5.2).
+    `context` binds the epoch to lane, keys and stream (SPEC.md 5.1).
     """
     secret = os.urandom(EPOCH_SECRET_BYTES)
     return secret, _HPKE.encrypt(secret, receiver, _EPOCH_CONTEXT + context)

@@ -27,6 +27,10 @@ SEQUENCE_MOST = 2**63 - 1
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 CONTENT_TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]*(; charset=[A-Za-z0-9._-]+)?")
 REASON = re.compile(r"[a-z][a-z0-9_]*")
+# msgpack heads: how many bytes hold the value or length, and the least that needs so many.
+INTEGERS = {0xCC: (1, 0x80), 0xCD: (2, 0x100), 0xCE: (4, 0x10000), 0xCF: (8, 1 << 32)}
+BINARIES = {0xC4: (1, 0), 0xC5: (2, 0x100), 0xC6: (4, 0x10000)}
+TEXTS = {0xD9: (1, 32), 0xDA: (2, 0x100), 0xDB: (4, 0x10000)}
 
 
 class Refusal(Exception):
@@ -200,18 +204,44 @@ class _Decoder:
             return head
         _wrong("content_limit")
 
-    def integer(self) -> int:
+    def scalar(self) -> int | bytes | str:
+        """Any integer, `bin` or `str`; step 2 of 6.3 holds whatever the place asks for."""
         head = self.scalar_head()
-        if head < 0x80:
-            return head
+        if head < 0x80 or head >= 0xE0:
+            return head if head < 0x80 else head - 0x100
         # A signed spelling of a value that is not negative is msgpack, though never the shortest.
         if 0xD0 <= head <= 0xD3:
             self.canonical = False
             return int.from_bytes(self.take(1 << (head - 0xD0)), "big", signed=True)
-        if head >= 0xE0:
-            return head - 0x100
-        widths = {0xCC: (1, 0x80), 0xCD: (2, 0x100), 0xCE: (4, 0x10000), 0xCF: (8, 1 << 32)}
-        return self.number(*widths[head]) if head in widths else _wrong()
+        if head in INTEGERS:
+            return self.number(*INTEGERS[head])
+        if head in BINARIES:
+            value = self.take(self.number(*BINARIES[head]))
+            return value if len(value) <= 1 << 24 else _wrong("content_limit")
+        if 0xA0 <= head <= 0xBF:
+            return self.text_of(head & 0x1F)
+        return self.text_of(self.number(*TEXTS[head])) if head in TEXTS else _wrong()
+
+    def text_of(self, length: int) -> str:
+        value = self.take(length)
+        if length > 100:
+            _wrong("content_limit")
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            _wrong()
+
+    def integer(self) -> int:
+        value = self.scalar()
+        return value if isinstance(value, int) else _wrong()
+
+    def binary(self) -> bytes:
+        value = self.scalar()
+        return value if isinstance(value, bytes) else _wrong()
+
+    def text(self) -> str:
+        value = self.scalar()
+        return value if isinstance(value, str) else _wrong()
 
     def array(self, most: int) -> int:
         head = self.take(1)[0]
@@ -225,27 +255,6 @@ class _Decoder:
 
     def exactly(self, count: int) -> None:
         if self.array(count) != count:
-            _wrong()
-
-    def binary(self) -> bytes:
-        widths = {0xC4: (1, 0), 0xC5: (2, 0x100), 0xC6: (4, 0x10000)}
-        head = self.scalar_head()
-        value = self.take(self.number(*widths[head]) if head in widths else _wrong())
-        return value if len(value) <= 1 << 24 else _wrong("content_limit")
-
-    def text(self) -> str:
-        head = self.scalar_head()
-        widths = {0xD9: (1, 32), 0xDA: (2, 0x100), 0xDB: (4, 0x10000)}
-        if 0xA0 <= head <= 0xBF:
-            length = head & 0x1F
-        else:
-            length = self.number(*widths[head]) if head in widths else _wrong()
-        value = self.take(length)
-        if length > 100:
-            _wrong("content_limit")
-        try:
-            return value.decode()
-        except UnicodeDecodeError:
             _wrong()
 
     def entry(self) -> list:
