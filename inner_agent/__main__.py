@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -37,7 +38,7 @@ from inner_agent import (
 )
 from inner_agent import status as status_screen
 from inner_agent.at_rest import PayloadCipher
-from inner_agent.checks import check_inner
+from inner_agent.checks import Role, check_inner
 from inner_agent.config import InnerConfig, load_config
 from inner_agent.policy import InnerPolicy, load_policy
 from inner_agent.quarantine import QuarantineReader
@@ -69,9 +70,9 @@ def cli() -> None:
     show_default=True,
     help="Under systemd each role is a unit of its own.",
 )
-def run(config_path: Path, role: str) -> None:
+def run(config_path: Path, role: Role) -> None:
     """Run one of the agent's two processes, or both, until told to stop (SIGTERM)."""
-    config, policy = _load(config_path)
+    config, policy = _load(config_path, role)
     if role == "both":
         sys.exit(both_roles.run(config_path))
     logs.configure(config.agent.name)
@@ -95,7 +96,7 @@ def run(config_path: Path, role: str) -> None:
 @_CONFIG
 def check(config_path: Path) -> None:
     """Check configuration, policy, keys and folders as a whole; change nothing."""
-    config, policy = _load(config_path)
+    config, policy = _load(config_path, "both")
     click.echo(
         f"{config_path}: good. Lane {policy.lane}, {len(policy.senders)} trusted keys,"
         f" {len(policy.channels)} channels, {len(config.sinks)} sinks."
@@ -380,12 +381,12 @@ def _hex(text: str, size: int) -> bytes:
     return data
 
 
-def _load(config_path: Path) -> tuple[InnerConfig, InnerPolicy]:
+def _load(config_path: Path, role: Role = "operator") -> tuple[InnerConfig, InnerPolicy]:
     return load_checked(
         config_path,
         load_config,
         lambda config: load_policy(config.policy.file, config.policy.security_admin),
-        check_inner,
+        partial(check_inner, role=role),
     )
 
 

@@ -9,6 +9,7 @@ import ipaddress
 import pwd
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from ferry_format.keys import KeyKind
@@ -18,12 +19,26 @@ from ferry_runtime.toml_lines import KeyPath
 from inner_agent.config import FolderSink, HttpSink, InnerConfig, MllpSink, SinkSection
 from inner_agent.policy import InnerPolicy
 
+Role = Literal["verifier", "replayer", "operator", "both"]
+"""Whose process it is; `operator` is a command beside the two."""
 
-def check_inner(config: InnerConfig, policy: InnerPolicy) -> list[ConfigurationProblem]:
-    """Everything that is wrong; an empty list if nothing is."""
+_READS_THE_MEDIUM: Final = frozenset({"verifier", "both"})
+_DELIVERS: Final = frozenset({"replayer", "both"})
+
+
+def check_inner(
+    config: InnerConfig, policy: InnerPolicy, role: Role = "both"
+) -> list[ConfigurationProblem]:
+    """Everything that is wrong; an empty list if nothing is.
+
+    Secrets and folders are looked at only if they are the role's: the replayer never opens the
+    receiving key, the verifier no sink's secrets.
+    """
     ours, theirs = Findings(config), Findings(policy)
     _check_keys(config, ours)
-    _check_folders(config, ours)
+    if role in _READS_THE_MEDIUM:
+        _check_receiving(config, ours)
+    _check_folders(config, ours, role)
     _check_owner(config, ours)
     ours.listener(
         ("metrics", "listen"),
@@ -31,8 +46,9 @@ def check_inner(config: InnerConfig, policy: InnerPolicy) -> list[ConfigurationP
         plain=True,
         allowed=config.metrics.allow_plaintext,
     )
-    for index, sink in enumerate(config.sinks):
-        _check_sink(("sinks", index), sink, ours)
+    if role in _DELIVERS:
+        for index, sink in enumerate(config.sinks):
+            _check_sink(("sinks", index), sink, ours)
     ours.unique("sinks", [sink.name for sink in config.sinks])
     theirs.unique("channels", [channel.name for channel in policy.channels])
     _check_senders(policy, theirs)
@@ -40,7 +56,7 @@ def check_inner(config: InnerConfig, policy: InnerPolicy) -> list[ConfigurationP
     return ours.problems + theirs.problems
 
 
-def _check_keys(config: InnerConfig, found: Findings) -> None:
+def _check_receiving(config: InnerConfig, found: Findings) -> None:
     seen: set[bytes] = set()
     for index, file in enumerate(config.keys.receiving):
         key = found.private_key(("keys", "receiving", index), file, KeyKind.RECEIVE)
@@ -48,6 +64,9 @@ def _check_keys(config: InnerConfig, found: Findings) -> None:
             if key.public.key_id in seen:
                 found.add(("keys", "receiving"), "names one key twice", "Name each key once.")
             seen.add(key.public.key_id)
+
+
+def _check_keys(config: InnerConfig, found: Findings) -> None:
     found.private_key(("keys", "journal"), config.keys.journal, KeyKind.JOURNAL)
     found.private_key(("audit", "key"), config.audit.key, KeyKind.AUDIT)
     found.public_key(
@@ -55,9 +74,10 @@ def _check_keys(config: InnerConfig, found: Findings) -> None:
     )
 
 
-def _check_folders(config: InnerConfig, found: Findings) -> None:
+def _check_folders(config: InnerConfig, found: Findings, role: Role) -> None:
     found.folder(("agent", "state_dir"), config.agent.state_dir, writable=True, private=True)
-    found.folder(("medium", "path"), config.medium.path, writable=False)
+    if role in _READS_THE_MEDIUM:
+        found.folder(("medium", "path"), config.medium.path, writable=False)
     found.folder_or_parent(("audit", "dir"), config.audit.dir)
     found.apart(list(_folders(config)))
 

@@ -57,6 +57,11 @@ class ReplayerMetrics:
             ("channel",),
             registry=registry,
         )
+        self.verifier_silent = Gauge(
+            "ferry_inner_verifier_silent_seconds",
+            "Since the verifier, which has no sockets, last wrote its metrics.",
+            registry=registry,
+        )
         self.undurable = Gauge(
             "ferry_inner_undurable_outcomes",
             "Outcomes not yet on disk: what a power cut now would make the ferry repeat.",

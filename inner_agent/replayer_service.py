@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import signal
 import time
 from collections.abc import Sequence
@@ -71,17 +72,19 @@ async def run(config: InnerConfig, rules: InnerPolicy) -> None:
         if reader is None:
             return
         registry = CollectorRegistry()
+        metrics = ReplayerMetrics(registry)
+        prom = state_dir / METRICS_FILE_NAME
+        metrics.verifier_silent.set_function(partial(_silent_s, prom))
         replayer = Replayer(
             _routes(rules),
             built,
             journal=ReplayJournal(reader),
             store=store,
-            metrics=ReplayerMetrics(registry),
+            metrics=metrics,
             hint=hint,
             on_durable=partial(_record, audit),
             times=ReplayerTimes(keep_delivered_s=RetentionPolicy().keep_record_hours * 3600),
         )
-        prom = state_dir / METRICS_FILE_NAME
         observation = ObservationServer(
             registry, lambda: _readiness(replayer, prom), lambda: _verifier_metrics(prom)
         )
@@ -168,13 +171,18 @@ def _readiness(replayer: Replayer, prom: Path) -> tuple[bool, str]:
     ready, missing = replayer.ready()
     if not ready:
         return ready, missing
-    try:
-        silent_s = time.time() - prom.stat().st_mtime
-    except OSError:
-        return False, "the verifier has not started"
+    silent_s = _silent_s(prom)
     if silent_s > _VERIFIER_SILENT_S:
         return False, f"the verifier has been silent for {silent_s:.0f} s"
     return True, ""
+
+
+def _silent_s(prom: Path) -> float:
+    """Seconds since the verifier wrote its metrics; infinite before the first time."""
+    try:
+        return max(0.0, time.time() - prom.stat().st_mtime)
+    except OSError:
+        return math.inf
 
 
 def _verifier_metrics(prom: Path) -> bytes:

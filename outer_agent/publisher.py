@@ -87,6 +87,7 @@ class Publisher:
         self._busy_since_s: float | None = None
         self._last_commit_s = 0.0
         self._fault = asyncio.Event()
+        metrics.takes_messages.set_function(lambda: 0 if self.refuses_now() else 1)
 
     @property
     def waiting(self) -> int:

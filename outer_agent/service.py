@@ -142,7 +142,7 @@ async def _start(config: OuterConfig, rules: OuterPolicy) -> _Parts:
     )
     surroundings = Surroundings(intake, SenderDirectory(rules.senders), metrics, clock_ms)
     sources = [registry.build(section, surroundings) for section in config.sources]
-    observation = ObservationServer(metrics_registry, lambda: _readiness(publisher, metrics))
+    observation = ObservationServer(metrics_registry, lambda: _readiness(publisher))
     await observation.start(parse_listen(config.metrics.listen))
     await publisher.start()
     for source in sources:
@@ -180,9 +180,8 @@ async def _stop_signal() -> None:
     await asked.wait()
 
 
-def _readiness(publisher: Publisher, metrics: OuterMetrics) -> tuple[bool, str]:
+def _readiness(publisher: Publisher) -> tuple[bool, str]:
     reason = publisher.refuses_now()
-    metrics.takes_messages.set(0 if reason else 1)
     return reason is None, "" if reason is None else f"{reason.code}: {reason.action}"
 
 
