@@ -22,9 +22,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from ferry_runtime.policy import sign
-
 from ferry_format.keys import KeyFile, KeyKind, generate, private_text, public_text
+from ferry_runtime.policy import sign
 from tests.simulator.namespaces import Namespace
 
 _T = TypeVar("_T")

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from ferry_format.keys import KeyKind
 from ferry_runtime.commands import keys as key_commands
 from ferry_runtime.configuration import ConfigurationError
-from inner_agent.checks import check_inner
+from inner_agent.checks import Role, check_inner
 from inner_agent.config import InnerConfig
 from inner_agent.config import load_config as load_inner
 from inner_agent.policy import InnerPolicy
@@ -176,22 +176,34 @@ def test_a_policy_without_the_other_sides_key_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("side", "unit"),
+    ("side", "unit", "not_for_it"),
     [
-        ("outer", "ferry-outer.service"),
-        ("inner", "ferry-inner-verifier.service"),
-        ("inner", "ferry-inner-replayer.service"),
+        ("outer", "ferry-outer.service", set()),
+        ("inner", "ferry-inner-verifier.service", {"booking-authorization"}),
+        ("inner", "ferry-inner-replayer.service", {"receiver.key"}),
     ],
 )
-def test_the_unit_and_its_drop_in_pass_the_credentials_that_the_example_names(
-    side: str, unit: str
+def test_the_unit_and_its_drop_in_pass_the_credentials_that_its_role_needs(
+    side: str, unit: str, not_for_it: set[str]
 ) -> None:
     text = (EXAMPLES / side / f"{side}.toml").read_text(encoding="utf-8")
-    named = set(re.findall(r'"credential:([^"]+)"', text))
+    named = set(re.findall(r'"credential:([^"]+)"', text)) - not_for_it
     files = (ROOT / "deploy" / "systemd" / unit, EXAMPLES / side / f"{unit}.d.conf")
     passed = [
         name
         for file in files
+        if file.exists()
         for name in re.findall(r"(?m)^LoadCredential=([^:]+):", file.read_text(encoding="utf-8"))
     ]
     assert sorted(passed) == sorted(named)
+
+
+@pytest.mark.parametrize(
+    ("role", "secret"), [("replayer", "receiver.key"), ("verifier", "booking-authorization")]
+)
+def test_a_role_starts_without_the_secrets_of_the_other(
+    site: Site, role: Role, secret: str
+) -> None:
+    (site.credentials / secret).unlink()
+    assert check_inner(*site.inner_loaded(), role) == []
+    assert check_inner(*site.inner_loaded()) != []
