@@ -79,7 +79,10 @@ def make_directory(parent: str, name: str) -> None:
         if not stat.S_ISDIR(os.lstat(path).st_mode):
             raise
     else:
-        os.chmod(path, stat.S_IMODE(os.lstat(path).st_mode) | DIRECTORY_MODE)
+        # Only where the umask took bits away: a sandbox may forbid chmod under a set-group-id bit.
+        mode = stat.S_IMODE(os.lstat(path).st_mode)
+        if mode & DIRECTORY_MODE != DIRECTORY_MODE:
+            os.chmod(path, mode | DIRECTORY_MODE)
     sync_directory(parent)
 
 
