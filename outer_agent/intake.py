@@ -1,7 +1,7 @@
 """From a source's submission to its receipt: admission, validation, publication.
 
-The one way in; every source goes through it. Each outcome is counted, logged and audited here, so
-that none can be forgotten by a source.
+The one way in; every source goes through it, and each outcome is told of here, so that a source can
+forget none.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from ferry_runtime.logs import event
 from outer_agent import admission
 from outer_agent.admission import Admitted, Fingerprint, RateState, Receipt, Submission
 from outer_agent.commit import Outcome, Reuse
-from outer_agent.metrics import UNKNOWN_CHANNEL, OuterMetrics
+from outer_agent.metrics import OuterMetrics
+from outer_agent.outcomes import AuditRecord, OutcomeRecord
 from outer_agent.policy import OuterChannel
 from validators.hl7v2.header import read_header
 from validators.verdict import Accepted, Verdict
@@ -51,14 +52,6 @@ class Publication(Protocol):
 
     async def find(self, fingerprint: Fingerprint) -> Receipt | None:
         """The receipt that a message with this fingerprint was given before."""
-        ...
-
-
-class AuditRecord(Protocol):
-    """The audit trail, as the intake sees it."""
-
-    def record(self, event: str, /, *, durable: bool = False, **fields: object) -> None:
-        """Add one record."""
         ...
 
 
@@ -99,8 +92,7 @@ class Intake:
         self._content_types = content_types
         self._validation = validation
         self._publication = publication
-        self._metrics = metrics
-        self._audit = audit
+        self._outcomes = OutcomeRecord(metrics, audit, channels)
         self._fingerprint_key = fingerprint_key
         self._clock_ms = clock_ms
         self._rates: dict[tuple[str, str], RateState] = {}
@@ -168,11 +160,12 @@ class Intake:
 
     async def _publish(self, draft: _Draft | _Repetition, started_s: float) -> Receipt:
         if isinstance(draft, _Repetition):
-            self._note_repetition(draft)
+            self._outcomes.repeated(draft.submission, draft.receipt)
             return draft.receipt
         with _faults_told():
             receipt = await self._publication.publish(draft.admitted, reuse=draft.reuse)
-        self._note_success(draft, receipt, time.monotonic() - started_s)
+        seconds = time.monotonic() - started_s
+        self._outcomes.taken(draft.admitted, draft.sender, draft.verdict, receipt, seconds)
         return receipt
 
     async def _admit(self, submission: Submission) -> _Draft | _Repetition:
@@ -230,55 +223,9 @@ class Intake:
         if not granted:
             raise Unavailable(reasons.RATE_LIMITED, f"channel {channel.name}")
 
-    def _note_success(self, draft: _Draft, receipt: Receipt, seconds: float) -> None:
-        admitted, verdict = draft.admitted, draft.verdict
-        outcome = "repeated" if receipt.duplicate else "admitted"
-        self._metrics.messages.labels(admitted.channel, outcome, "").inc()
-        self._metrics.acknowledgement_seconds.labels(admitted.channel).observe(seconds)
-        if not receipt.duplicate:
-            self._metrics.message_bytes.labels(admitted.channel).inc(len(admitted.payload))
-        self._audit.record(
-            f"message_{outcome}",
-            message_id=receipt.message_id,
-            channel=admitted.channel,
-            sender=draft.sender,
-            message_type=verdict.message_type,
-            control_id=verdict.control_id,
-            bytes=len(admitted.payload),
-        )
-
-    def _note_repetition(self, repetition: _Repetition) -> None:
-        submission = repetition.submission
-        self._metrics.messages.labels(submission.channel, "repeated", "").inc()
-        self._audit.record(
-            "message_repeated",
-            message_id=repetition.receipt.message_id,
-            channel=submission.channel,
-            sender=submission.sender,
-            bytes=len(submission.payload),
-        )
-
     def note_failure(self, channel: str, sender: str, failure: FerryError) -> None:
-        """Count, log and audit a message that was not taken; sources call it for their own."""
-        outcome = "refused" if isinstance(failure, Refused) else "deferred"
-        known = channel if channel in self._channels else UNKNOWN_CHANNEL
-        self._metrics.messages.labels(known, outcome, failure.reason.code).inc()
-        event(
-            _LOG,
-            f"message_{outcome}",
-            level=logging.WARNING,
-            channel=known,
-            sender=sender,
-            reason=failure.reason.code,
-            place=failure.where,
-        )
-        self._audit.record(
-            f"message_{outcome}",
-            channel=known,
-            sender=sender,
-            reason=failure.reason.code,
-            place=failure.where,
-        )
+        """Tell of a message that was not taken; sources call it for their own refusals."""
+        self._outcomes.not_taken(channel, sender, failure)
 
 
 def _failure(
