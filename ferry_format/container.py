@@ -150,6 +150,18 @@ def _check_tail(data: bytes) -> None:
         raise Refused(reasons.TRAILING_BYTES, "file")
 
 
+def verify_signature(data: bytes, key: PublicKey) -> bytes:
+    """The digest of a file whose frame was read, if its signature is `key`'s.
+
+    Raises Refused(BAD_SIGNATURE). It says nothing of trust: `Opener.verify` does.
+    """
+    signature_at = len(data) - suite_1.SIGNATURE_BYTES
+    digest = suite_1.digest(memoryview(data)[:signature_at])
+    if not suite_1.signature_holds(key.ed25519(), digest, data[signature_at:]):
+        raise Refused(reasons.BAD_SIGNATURE)
+    return digest
+
+
 def _epoch_context(header: Header) -> bytes:
     return header.lane_id + header.sender_key_id + header.receiver_key_id + header.stream_id
 
@@ -254,16 +266,23 @@ class Opener:
             raise Refused(reasons.WRONG_LANE)
         if header.receiver_key_id not in self._receivers:
             raise Refused(reasons.WRONG_RECEIVER, f"key {header.receiver_key_id.hex()[:32]}")
-        signature_at = len(data) - suite_1.SIGNATURE_BYTES
-        digest = suite_1.digest(memoryview(data)[:signature_at])
-        if not suite_1.signature_holds(sender.key.ed25519(), digest, data[signature_at:]):
-            raise Refused(reasons.BAD_SIGNATURE)
-        return VerifiedFile(_PROOF, data, header, digest, sender)
+        return VerifiedFile(_PROOF, data, header, verify_signature(data, sender.key), sender)
 
     def unseal(self, file: VerifiedFile) -> Content:
         """Decrypt and decode, and hold each entry against the channels of the sender's key.
 
         Raises Refused: UNSEAL_FAILED, the content's reasons, or CHANNEL_NOT_AUTHORISED.
+        """
+        content = self.read(file)
+        for entry in content.entries:
+            if entry.channel not in file.sender.channels:
+                raise Refused(reasons.CHANNEL_NOT_AUTHORISED, f"channel {entry.channel}")
+        return content
+
+    def read(self, file: VerifiedFile) -> Content:
+        """Decrypt and decode only: for who inspects a file, not for who takes it.
+
+        Raises Refused: UNSEAL_FAILED or the content's reasons.
         """
         data, header = file.data, file.header
         front_end = _CIPHERTEXT_AT
@@ -274,11 +293,7 @@ class Opener:
         )
         if plaintext is None:
             raise Refused(reasons.UNSEAL_FAILED, "content")
-        content = envelope.decode(plaintext)
-        for entry in content.entries:
-            if entry.channel not in file.sender.channels:
-                raise Refused(reasons.CHANNEL_NOT_AUTHORISED, f"channel {entry.channel}")
-        return content
+        return envelope.decode(plaintext)
 
     def _epoch_secret(self, file: VerifiedFile) -> bytes:
         """Decapsulate, or remember: an epoch's files all carry the same encapsulation."""

@@ -1,0 +1,101 @@
+"""`ferry-inspect` on the published vectors: what it says, and what it never shows."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ferry_format.inspect import command
+from tests.simulator.vectors import FOLDER, Vector, all_vectors, key
+
+SENDER = ["--sender-key", str(FOLDER / "sender.pub")]
+LANE = ["--lane", "front-to-inside"]
+RECEIVER = ["--receiver-key", str(FOLDER / "receiver.key")]
+AT_THE_FRAME = {"frame"}
+BEFORE_THE_POLICY = {None, "stream", "medium", "authority"}
+
+
+def inspect(name: str, *options: str) -> Result:
+    return CliRunner().invoke(command, [str(FOLDER / f"{name}.ferry"), *options])
+
+
+def test_without_keys_it_reads_the_frame_and_says_that_nothing_was_verified() -> None:
+    told = inspect("stream-1")
+    assert told.exit_code == 3
+    assert "Nothing was verified" in told.output
+    assert "sequence: 1  (not verified)" in told.output
+
+
+def test_with_the_senders_key_it_checks_the_signature() -> None:
+    told = inspect("stream-2", *SENDER)
+    assert told.exit_code == 0
+    assert "Checked: frame, signature." in told.output
+    assert "(not verified)" not in told.output
+
+
+def test_a_token_serves_as_well_as_a_file() -> None:
+    public = key("sender.pub").public
+    assert public is not None
+    assert inspect("stream-2", "--sender-key", public.token, *LANE).exit_code == 0
+
+
+def test_with_all_keys_it_lists_the_entries_and_shows_no_payload() -> None:
+    told = inspect("stream-1", *SENDER, *LANE, *RECEIVER)
+    assert told.exit_code == 0
+    assert "3 messages, 0 tombstones" in told.output
+    assert "up to now on adt: 2 messages" in told.output
+    assert "adt 2: " in told.output
+    assert "患者" not in told.output
+    assert "PID" not in told.output
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("stream-2", "a heartbeat"), ("tombstone", "withdrawn (medium_unavailable)")],
+)
+def test_heartbeats_and_tombstones_are_told_as_such(name: str, words: str) -> None:
+    assert words in inspect(name, *SENDER, *LANE, *RECEIVER).output
+
+
+def test_json_holds_the_same() -> None:
+    table = json.loads(inspect("stream-1", *SENDER, *LANE, *RECEIVER, "--json").output)
+    assert table["verified"]
+    assert table["beacon"] == {"adt": 2, "booking": 1}
+    assert [entry["channel_sequence"] for entry in table["entries"]] == [1, 1, 2]
+    assert "payload" not in table["entries"][0]
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [v for v in all_vectors() if v.row["file"] and v.stage != "trust"],
+    ids=lambda vector: vector.name,
+)
+def test_each_refused_vector_is_refused_with_its_reason(vector: Vector) -> None:
+    told = inspect(vector.name.removesuffix(".ferry"), *SENDER, *LANE, *RECEIVER)
+    if vector.stage in BEFORE_THE_POLICY:
+        assert told.exit_code == 0
+    else:
+        assert told.exit_code == 1
+        assert f"[{vector.reason}]" in told.output
+        assert "what to do:" in told.output
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("unknown-sender", "unknown_sender"),
+        ("wrong-lane", "wrong_lane"),
+        ("wrong-receiver", "wrong_receiver"),
+    ],
+)
+def test_files_for_others_are_told_apart(name: str, reason: str) -> None:
+    assert f"[{reason}]" in inspect(name, *SENDER, *LANE, *RECEIVER).output
+
+
+def test_wrong_usage_is_told_without_a_traceback() -> None:
+    for options in (RECEIVER, ["--sender-key", "/nowhere"], ["--sender-key", "ferry-sign-1:AAAA"]):
+        told = inspect("stream-1", *options)
+        assert told.exit_code == 2
+        assert "Traceback" not in told.output
