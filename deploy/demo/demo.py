@@ -85,8 +85,11 @@ def _run(
         to_send = samples + variations(samples, VARIATIONS)
         sent = pair.inside("outer", lambda: send_all(to_send, mllp_ports, http_port, API_KEY))
         _wait_for_delivery(pair, sent)
-        _say_where_to_look(console, pair)
-        return _report(console, hospital.stop(), sent, started_s)
+        where_to_look = _where_to_look(pair)
+        result = _report(console, hospital.stop(), sent)
+        console.print(where_to_look, soft_wrap=True)
+        console.print(f"The demo took {time.monotonic() - started_s:.0f} s.")
+        return result
     finally:
         pair.stop()
         hospital.stop()
@@ -147,9 +150,7 @@ def _wait_for_delivery(pair: FerryPair, sent: list[Sent]) -> None:
         time.sleep(0.05)
 
 
-def _report(
-    console: Console, arrivals: dict[str, list[float]], sent: list[Sent], started_s: float
-) -> int:
+def _report(console: Console, arrivals: dict[str, list[float]], sent: list[Sent]) -> int:
     admitted = {each.sample.known_as: each for each in sent if each.admitted}
     lost = admitted.keys() - arrivals.keys()
     doubled = [name for name, times in arrivals.items() if len(times) > 1]
@@ -192,32 +193,30 @@ def _report(
         f"from the sender's first byte to the internal system:"
         f" p50 {p50_ms:.2f} ms, p99 {p99_ms:.2f} ms"
     )
-    console.print(f"The demo took {time.monotonic() - started_s:.0f} s.")
     for each in misjudged:
         console.print(f"[red]{each.sample.name}: admitted={each.admitted} {each.reason}[/red]")
     return 1 if lost or doubled or uninvited or misjudged else 0
 
 
-def _say_where_to_look(console: Console, pair: FerryPair) -> None:
+def _where_to_look(pair: FerryPair) -> str:
+    """What can be looked at next; keeps both sides' metrics as they stand."""
     assert pair.medium is not None
-    file = min(pair.medium.glob("*/*/*.ferry"))
-    console.print("Where to look:")
-    console.print(
-        f"  a ferry file, in words:  .venv/bin/ferry-inspect {file.relative_to(ROOT)}"
-        f" --sender-key {(pair.keys / 'front-1.pub').relative_to(ROOT)}"
-        f" --lane front-to-inside",
-        soft_wrap=True,
-    )
-    console.print(
-        "  both sides' metrics, while they run:"
-        f" http://127.0.0.1:{pair.outer_metrics_port}/metrics"
-        f" and http://127.0.0.1:{pair.inner_metrics_port}/metrics",
-        soft_wrap=True,
-    )
     for side in ("outer", "inner"):
         (RUN / f"{side}.prom").write_text(pair.observe(side))
-    console.print(f"  as they stood at the end: {RUN.relative_to(ROOT)}/outer.prom and inner.prom")
-    console.print(f"  logs, journal, audit trails: {RUN.relative_to(ROOT)}/")
+    file = min(pair.medium.glob("*/*/*.ferry")).relative_to(ROOT)
+    keys, run = pair.keys.relative_to(ROOT), RUN.relative_to(ROOT)
+    return (
+        "\nWhere to look next:\n"
+        "  a ferry file, in words:\n"
+        f"    .venv/bin/ferry-inspect {file} --lane front-to-inside"
+        f" --sender-key {keys}/front-1.pub --receiver-key {keys}/inner-1.key\n"
+        f"  both sides' metrics as they stood at the end: {run}/outer.prom and inner.prom\n"
+        "    (while an agent runs: /metrics on its own port, here"
+        f" http://127.0.0.1:{pair.outer_metrics_port} and :{pair.inner_metrics_port})\n"
+        f"  where one message is:  .venv/bin/ferry-inner messages --control-id 4711"
+        f" --config {run}/inner.toml\n"
+        f"  logs, journal, audit trails, policies: {run}/"
+    )
 
 
 if __name__ == "__main__":
