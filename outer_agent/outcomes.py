@@ -6,14 +6,21 @@ Names of the configuration, reason codes and ids only; nothing else of a message
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Container
-from typing import Protocol
+from typing import Final, Protocol
 
 from ferry_format.reasons import FerryError, Refused
 from ferry_runtime.logs import event
-from outer_agent.admission import Admitted, Receipt, Submission
+from outer_agent import admission
+from outer_agent.admission import Admitted, RateState, Receipt, Submission
 from outer_agent.metrics import UNKNOWN_CHANNEL, OuterMetrics
 from validators.verdict import Accepted
+
+STRANGERS_PER_S: Final = 1.0
+STRANGERS_BURST: Final = 100.0
+UNIDENTIFIED: Final = "unidentified"
+"""Stands for the sender in records of messages whose sender is not known."""
 
 _LOG = logging.getLogger("ferry.outer.intake")
 
@@ -33,6 +40,8 @@ class OutcomeRecord:
         self._metrics = metrics
         self._audit = audit
         self._channels = channels
+        self._strangers: RateState | None = None
+        self._untold = 0
 
     def taken(
         self, admitted: Admitted, sender: str, verdict: Accepted, receipt: Receipt, seconds: float
@@ -70,6 +79,10 @@ class OutcomeRecord:
         known = channel if channel in self._channels else UNKNOWN_CHANNEL
         self._metrics.messages.labels(known, outcome, failure.reason.code).inc()
         reason, place = failure.reason.code, failure.where
+        if sender == UNIDENTIFIED and not self._may_tell_of_a_stranger():
+            self._untold += 1
+            return
+        untold, self._untold = self._untold, 0
         event(
             _LOG,
             f"message_{outcome}",
@@ -78,7 +91,23 @@ class OutcomeRecord:
             sender=sender,
             reason=reason,
             place=place,
+            untold_before=untold,
         )
         self._audit.record(
-            f"message_{outcome}", channel=known, sender=sender, reason=reason, place=place
+            f"message_{outcome}",
+            channel=known,
+            sender=sender,
+            reason=reason,
+            place=place,
+            untold_before=untold,
         )
+
+    def _may_tell_of_a_stranger(self) -> bool:
+        """Whoever has no credentials must not be able to fill disks with records of refusals.
+
+        What is left out is counted: in the metrics at once, and in the next record.
+        """
+        self._strangers, granted = admission.spend(
+            self._strangers, STRANGERS_PER_S, STRANGERS_BURST, time.monotonic()
+        )
+        return granted

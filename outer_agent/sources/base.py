@@ -63,7 +63,3 @@ class Source(Protocol):
     async def stop(self) -> None:
         """Take no more; return when what was begun has been answered."""
         ...
-
-
-UNIDENTIFIED = "unidentified"
-"""Stands for the sender in records of messages whose sender is not known."""

@@ -23,9 +23,10 @@ from ferry_runtime.addresses import parse_listen
 from ferry_runtime.logs import event
 from outer_agent.admission import Submission
 from outer_agent.config import HttpSource
+from outer_agent.outcomes import UNIDENTIFIED
 from outer_agent.senders import certificate_names
 from outer_agent.sources import problem
-from outer_agent.sources.base import UNIDENTIFIED, Surroundings
+from outer_agent.sources.base import Surroundings
 from outer_agent.sources.tls import HANDSHAKE_S, server_context
 
 _LOG = logging.getLogger("ferry.outer.http")
