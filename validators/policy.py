@@ -63,21 +63,76 @@ class _Model(BaseModel):
 class HL7v2Policy(_Model):
     """HL7 v2 in its vertical-bar encoding. Counts and lengths are inclusive maxima."""
 
-    messages: Annotated[tuple[MessagePattern, ...], Field(min_length=1)]
-    segments: Literal["any"] | tuple[SegmentPattern, ...]
-    versions: Literal["any"] | tuple[VersionName, ...] = "any"
-    header: Literal["strict", "lax"] = "strict"
-    default_charset: CharsetName = "UTF-8"
-    charset_out: Literal["as-received", "UTF-8", "GB18030"] = "as-received"
-    escapes: Literal["standard", "any"] = "standard"
-    hex_line_breaks: bool = False
-    fidelity: Fidelity = "rebuilt"
-    message_bytes_max: Annotated[int, Field(ge=1, le=PAYLOAD_BYTES_MAX)] = PAYLOAD_BYTES_MAX
-    segments_max: Annotated[int, Field(ge=1, le=100_000)] = 5_000
-    fields_max: Annotated[int, Field(ge=1, le=10_000)] = 300
-    field_chars_max: Annotated[int, Field(ge=1, le=PAYLOAD_BYTES_MAX)] = 4 * 1024 * 1024
-    repetitions_max: Annotated[int, Field(ge=1, le=100_000)] = 1_000
-    components_max: Annotated[int, Field(ge=1, le=10_000)] = 200
+    messages: Annotated[tuple[MessagePattern, ...], Field(min_length=1)] = Field(
+        description=(
+            "Message types that may cross (MSH-9): ADT^A01 (any structure), "
+            "ADT^A01^ADT_A01, ADT^* (every event), ACK (no event), * (every type)."
+        )
+    )
+    segments: Literal["any"] | tuple[SegmentPattern, ...] = Field(
+        description=(
+            'Segments that may stand in a message, Z* for every Z-segment, or "any". MSH '
+            "always may. A message with another segment is refused."
+        )
+    )
+    versions: Literal["any"] | tuple[VersionName, ...] = Field(
+        default="any", description=("HL7 versions that may cross (MSH-12), as 2.4 or 2.5.1.")
+    )
+    header: Literal["strict", "lax"] = Field(
+        default="strict",
+        description=(
+            "strict: MSH-10, MSH-11 and MSH-12 must be filled and well-formed and MSH-18 "
+            "known. lax: only MSH-9 must be filled."
+        ),
+    )
+    default_charset: CharsetName = Field(
+        default="UTF-8", description=("Character set of messages whose MSH-18 is empty.")
+    )
+    charset_out: Literal["as-received", "UTF-8", "GB18030"] = Field(
+        default="as-received",
+        description=(
+            "Character set in which messages leave; another than the received one sets MSH-18."
+        ),
+    )
+    escapes: Literal["standard", "any"] = Field(
+        default="standard",
+        description=(
+            "standard: only the escape sequences of HL7 v2. any: whatever is well-formed. "
+            "They are never resolved."
+        ),
+    )
+    hex_line_breaks: bool = Field(
+        default=False,
+        description=("Whether \\X0D\\ and \\X0A\\ (line breaks in text) may stand in a field."),
+    )
+    fidelity: Fidelity = Field(
+        default="rebuilt",
+        description=(
+            "rebuilt: what crosses is written anew from the parsed message. verbatim: the "
+            "original bytes after the same checks, for messages that carry a signature of "
+            "their own."
+        ),
+    )
+    message_bytes_max: Annotated[int, Field(ge=1, le=PAYLOAD_BYTES_MAX)] = Field(
+        default=PAYLOAD_BYTES_MAX,
+        description=("Largest message, in bytes, as received and as rebuilt."),
+    )
+    segments_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=5_000, description=("Most segments in a message.")
+    )
+    fields_max: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=300, description=("Most fields in a segment.")
+    )
+    field_chars_max: Annotated[int, Field(ge=1, le=PAYLOAD_BYTES_MAX)] = Field(
+        default=4 * 1024 * 1024, description=("Most characters in a field.")
+    )
+    repetitions_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=1_000, description=("Most repetitions in a field.")
+    )
+    components_max: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=200,
+        description=("Most components in a repetition, and subcomponents in a component."),
+    )
 
     @model_validator(mode="after")
     def _verbatim_converts_nothing(self) -> Self:
@@ -89,13 +144,46 @@ class HL7v2Policy(_Model):
 class JsonPolicy(_Model):
     """JSON judged by one JSON Schema (2020-12), which is named by file and hash."""
 
-    schema_file: Annotated[str, Field(min_length=1)]
-    schema_sha256: Annotated[str, _matches(r"[0-9a-f]{64}", "write 64 lower-case hex digits")]
-    message_type: MessageTypeSource = "json"
-    control_id: JsonPointer | None = None
-    depth_max: Annotated[int, Field(ge=1, le=200)] = 64
-    message_bytes_max: Annotated[int, Field(ge=1, le=PAYLOAD_BYTES_MAX)] = PAYLOAD_BYTES_MAX
-    fidelity: Fidelity = "rebuilt"
+    schema_file: Annotated[str, Field(min_length=1)] = Field(
+        description=("File of the JSON Schema (2020-12), in the policy's folder or below.")
+    )
+    schema_sha256: Annotated[str, _matches(r"[0-9a-f]{64}", "write 64 lower-case hex digits")] = (
+        Field(
+            description=(
+                "SHA-256 of that file, 64 lower-case hex digits: the policy's signature covers "
+                "the schema by it (sha256sum FILE)."
+            )
+        )
+    )
+    message_type: MessageTypeSource = Field(
+        default="json",
+        description=(
+            "Name of the messages' type for records, or a JSON pointer to where each "
+            "message names it."
+        ),
+    )
+    control_id: JsonPointer | None = Field(
+        default=None,
+        description=(
+            "JSON pointer to the id by which the internal system knows a message; it "
+            "becomes searchable."
+        ),
+    )
+    depth_max: Annotated[int, Field(ge=1, le=200)] = Field(
+        default=64, description=("Deepest nesting of arrays and objects.")
+    )
+    message_bytes_max: Annotated[int, Field(ge=1, le=PAYLOAD_BYTES_MAX)] = Field(
+        default=PAYLOAD_BYTES_MAX,
+        description=("Largest message, in bytes, as received and as rebuilt."),
+    )
+    fidelity: Fidelity = Field(
+        default="rebuilt",
+        description=(
+            "rebuilt: what crosses is written anew from the parsed message. verbatim: the "
+            "original bytes after the same checks, for messages that carry a signature of "
+            "their own."
+        ),
+    )
 
 
 class ContentPolicy(_Model):
