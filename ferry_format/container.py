@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import struct
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from typing import Final
 
 from cryptography.hazmat.primitives import hpke
@@ -90,20 +90,19 @@ class SealedFile:
 _PROOF: Final = object()
 
 
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class VerifiedFile:
-    """A file whose signature held: made by `Opener.verify` alone."""
+    """A file whose signature held: made by `Opener.verify` alone, and never changed after it."""
 
-    __slots__ = ("data", "digest", "header", "sender")
+    proof: InitVar[object]
+    data: bytes
+    header: Header
+    digest: bytes
+    sender: TrustedSender
 
-    def __init__(
-        self, proof: object, data: bytes, header: Header, digest: bytes, sender: TrustedSender
-    ) -> None:
+    def __post_init__(self, proof: object) -> None:
         if proof is not _PROOF:
             raise TypeError("a VerifiedFile comes out of verification alone")
-        self.data = data
-        self.header = header
-        self.digest = digest
-        self.sender = sender
 
 
 def read_untrusted_header(data: bytes) -> Header:

@@ -22,6 +22,13 @@ from ferry_format import limits, reasons
 from ferry_format.identifiers import MESSAGE_ID_BYTES, is_name
 from ferry_format.reasons import Refused
 
+if msgpack.Unpacker.__module__ == "msgpack.fallback":
+    # Its limits mean something else: it would refuse every array, and so every file.
+    raise ImportError(
+        "the ferry needs msgpack's compiled form: install a binary msgpack,"
+        " and leave MSGPACK_PUREPYTHON unset"
+    )
+
 _ENVELOPE: Final = 0
 _TOMBSTONE: Final = 1
 _ENVELOPE_FIELDS: Final = 7

@@ -199,7 +199,7 @@ def _check_public(key: PublicKey) -> None:
     if key.kind is KeyKind.RECEIVE:
         ed25519_hybrid.receive_public_key(key.raw)
     elif key.kind in SIGNATURE_KINDS:
-        Ed25519PublicKey.from_public_bytes(key.raw)
+        ed25519_hybrid.verify_key(key.raw)
     else:
         raise ValueError("this kind has no public part")
 

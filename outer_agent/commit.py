@@ -123,11 +123,17 @@ class Committer:
     def commit(self, batch: Sequence[Waiting]) -> list[Outcome]:
         """Make the batch durable; one outcome a message, in order.
 
-        The batch must fit one ferry file. Raises StorageFault when the disk or medium broke its
-        promise: the caller then stops for good.
+        The batch must fit one ferry file. If the format refuses it, each message is tried by
+        itself, so that only the one at fault is refused. Raises StorageFault when the disk or
+        medium broke its promise: the caller then stops for good.
         """
         plan = self._plan(batch)
-        failure = self._write(plan.fresh) if plan.fresh else None
+        try:
+            failure: FerryError | None = self._write(plan.fresh) if plan.fresh else None
+        except Refused as refusal:
+            if len(plan.fresh) > 1:
+                return [self.commit([waiting])[0] for waiting in batch]
+            failure = refusal
         return [_outcome(plan, index, waiting, failure) for index, waiting in enumerate(batch)]
 
     def _plan(self, batch: Sequence[Waiting]) -> _Plan:

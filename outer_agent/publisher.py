@@ -120,7 +120,7 @@ class Publisher:
         self._thread.shutdown()
 
     async def failed(self) -> None:
-        """Return when the disk or medium broke a promise and the agent must stop."""
+        """Return when the agent must stop: a disk broke its promise, or we have a defect."""
         await self._fault.wait()
 
     def refuses_now(self) -> Reason | None:
@@ -166,7 +166,7 @@ class Publisher:
                 if time.monotonic() >= next_housekeeping_s:
                     await self._housekeep()
                     next_housekeeping_s = time.monotonic() + _HOUSEKEEPING_S
-            except StorageFault as fault:
+            except Exception as fault:  # noqa: BLE001 - whatever it is, nobody would be answered
                 self._fail(fault)
                 return
 
@@ -185,7 +185,7 @@ class Publisher:
             outcomes = await self._in_thread(
                 self._committer.commit, [queued.waiting for queued in batch]
             )
-        except StorageFault:
+        except BaseException:
             for queued in batch:
                 _settle(queued.future, Unavailable(reasons.MEDIUM_UNAVAILABLE))
             raise
@@ -267,15 +267,16 @@ class Publisher:
             or self._spool_free_bytes() < keep.spool_free_bytes_min
         )
 
-    def _fail(self, fault: StorageFault) -> None:
-        """Stop for good: after a broken promise of the disk nothing may be acknowledged."""
+    def _fail(self, fault: Exception) -> None:
+        """Stop for good: after a broken promise of the disk, or a defect, nothing is certain."""
         self._closed = reasons.MEDIUM_UNAVAILABLE
+        name = "storage_failed" if isinstance(fault, StorageFault) else "publisher_fault"
         event(
             _LOG,
-            "storage_failed",
+            name,
             level=logging.CRITICAL,
-            where=fault.where,
-            action=fault.reason.action,
+            error=fault,
+            action=reasons.STORAGE_FAILED.action,
         )
         while self._queue:
             _settle(self._queue.popleft().future, Unavailable(reasons.MEDIUM_UNAVAILABLE))

@@ -41,6 +41,9 @@ _SIGNATURE_CONTEXT: Final = b"ferry-file-1\x00"
 _EPOCH_CONTEXT: Final = b"ferry-epoch-1\x00"
 _FILE_KEY_CONTEXT: Final = b"ferry-file-key-1\x00"
 
+_FIELD: Final = 2**255 - 19
+_SIGN_BIT: Final = 2**255
+
 _HPKE = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 
 
@@ -63,16 +66,37 @@ def signature_holds(key: Ed25519PublicKey, file_digest: bytes, signature: bytes)
     return True
 
 
+def verify_key(raw: bytes) -> Ed25519PublicKey:
+    """The key that verifies, from its 32 bytes.
+
+    Raises ValueError if the bytes are no such key, or one of small order: under such a key
+    signatures hold that nobody made.
+    """
+    y = int.from_bytes(raw, "little") & _SIGN_BIT - 1
+    # y = 1 is the neutral element, which has no counterpart on X25519's curve.
+    if y >= _FIELD or y == 1:
+        raise ValueError("no Ed25519 key, or one of small order")
+    counterpart = (1 + y) * pow(1 - y, -1, _FIELD) % _FIELD
+    _refuse_small_order(X25519PublicKey.from_public_bytes(counterpart.to_bytes(32, "little")))
+    return Ed25519PublicKey.from_public_bytes(raw)
+
+
+def _refuse_small_order(key: X25519PublicKey) -> None:
+    """Raise ValueError if every secret shared with this key is zero (RFC 7748, section 6.1)."""
+    X25519PrivateKey.from_private_bytes(b"\1" * X25519_BYTES).exchange(key)
+
+
 def receive_public_key(raw: bytes) -> hpke.MLKEM768X25519PublicKey:
     """The hybrid public key from its 1,216 bytes: ML-KEM-768, then X25519.
 
-    Raises ValueError if the bytes are no such key.
+    Raises ValueError if the bytes are no such key, or its X25519 part is of small order.
     """
     if len(raw) != RECEIVE_PUBLIC_BYTES:
         raise ValueError("a receiving key has 1,216 public bytes")
+    share = X25519PublicKey.from_public_bytes(raw[MLKEM_PUBLIC_BYTES:])
+    _refuse_small_order(share)
     return hpke.MLKEM768X25519PublicKey(
-        MLKEM768PublicKey.from_public_bytes(raw[:MLKEM_PUBLIC_BYTES]),
-        X25519PublicKey.from_public_bytes(raw[MLKEM_PUBLIC_BYTES:]),
+        MLKEM768PublicKey.from_public_bytes(raw[:MLKEM_PUBLIC_BYTES]), share
     )
 
 

@@ -208,3 +208,12 @@ def test_a_heartbeat_carries_the_counts_and_no_entries(outer: Outer) -> None:
     _, heartbeat = outer.files()
     assert heartbeat.entries == ()
     assert heartbeat.beacon.channel_counts == (("adt", 2),)
+
+
+def test_a_message_that_the_format_refuses_spoils_no_other(outer: Outer) -> None:
+    bad = message("adt")
+    bad = replace(bad, admitted=replace(bad.admitted, content_type="no type"))
+    outcomes = outer.committer.commit([message("adt"), bad, message("adt")])
+    assert [type(outcome).__name__ for outcome in outcomes] == ["Receipt", "Refused", "Receipt"]
+    sequences = [content.entries[0].channel_sequence for content in outer.files()]
+    assert sequences == [1, 2]
