@@ -72,7 +72,7 @@ def verify_key(raw: bytes) -> Ed25519PublicKey:
     Raises ValueError if the bytes are no such key, or one of small order: under such a key
     signatures hold that nobody made.
     """
-    y = int.from_bytes(raw, "little") & _SIGN_BIT - 1
+    y = int.from_bytes(raw, "little") & (_SIGN_BIT - 1)
     # y = 1 is the neutral element, which has no counterpart on X25519's curve.
     if y >= _FIELD or y == 1:
         raise ValueError("no Ed25519 key, or one of small order")
