@@ -90,6 +90,19 @@ def run(config_path: Path, role: Role) -> None:
             action=error.reason.action,
         )
         raise
+    except OSError as error:
+        event(
+            logging.getLogger(f"ferry.inner.{role}"),
+            "cannot_run",
+            level=logging.CRITICAL,
+            error=error,
+        )
+        raise
+    except Exception as error:  # noqa: BLE001 - told without what a traceback may quote
+        event(
+            logging.getLogger(f"ferry.inner.{role}"), "crashed", level=logging.CRITICAL, error=error
+        )
+        fail(f"a defect in the program: {type(error).__name__}", "The log says where it lies")
 
 
 @cli.command(epilog=EXIT_CODES)

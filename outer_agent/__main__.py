@@ -16,6 +16,7 @@ import uvloop
 from ferry_format.reasons import FerryError
 from ferry_runtime import logs
 from ferry_runtime.commands.configured import EXIT_CODES, load_checked
+from ferry_runtime.commands.failure import fail
 from ferry_runtime.commands.failure import run as run_command
 from ferry_runtime.logs import event
 from outer_agent import resend as resending
@@ -57,6 +58,12 @@ def run(config_path: Path) -> None:
             action=error.reason.action,
         )
         raise
+    except OSError as error:
+        event(logging.getLogger("ferry.outer"), "cannot_run", level=logging.CRITICAL, error=error)
+        raise
+    except Exception as error:  # noqa: BLE001 - told without what a traceback may quote
+        event(logging.getLogger("ferry.outer"), "crashed", level=logging.CRITICAL, error=error)
+        fail(f"a defect in the program: {type(error).__name__}", "The log says where it lies")
 
 
 @cli.command(epilog=EXIT_CODES)

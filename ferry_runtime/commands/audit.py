@@ -90,3 +90,7 @@ def _print(report: TrailReport) -> None:
 def main() -> NoReturn:
     """Entry point of the console script."""
     run(cli)
+
+
+if __name__ == "__main__":
+    main()

@@ -207,3 +207,7 @@ def _replace(file: Path, text: str) -> None:
 
 def _sign_again(file: Path) -> None:
     click.echo(f"Its signature no longer holds. Next: ferry-keys sign-policy {file} --key FILE")
+
+
+if __name__ == "__main__":
+    main()

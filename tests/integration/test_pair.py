@@ -258,12 +258,17 @@ def test_the_auditor_can_verify_what_crossed(pair: Pair) -> None:
     pair.wait_for(1)
     time.sleep(1.2)
     pair.agents.stop()
-    for side, folder in (("outer", "outer/audit"), ("inner", "inner/audit/verifier")):
+    for side, folder in (
+        ("outer", "outer/audit"),
+        ("inner", "inner/audit/verifier"),
+        ("inner", "inner/audit/replayer"),
+    ):
         command = [sys.executable, "-m", "ferry_runtime.commands.audit", "verify"]
         command += [str(pair.agents.folder / folder), "--key"]
         command += [str(pair.agents.keys / f"{side}-audit.pub")]
         told = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
         assert told.returncode == 0, told.stdout + told.stderr
+        assert "result: whole" in told.stdout
     trail = "".join(p.read_text() for p in (pair.agents.folder / "outer/audit").glob("*.jsonl"))
     assert "message_admitted" in trail
     assert "message_type_not_allowed" in trail

@@ -1,0 +1,142 @@
+"""What the commands say when something is wrong: one line, what to do, an exit code."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulator.ferry_pair import Channel, FerryPair, free_port
+
+ROOT = Path(__file__).parents[2]
+CONTENT = '[channels.content.hl7v2]\nmessages = ["ADT^A01"]\nsegments = ["MSH", "PID"]'
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> FerryPair:
+    pair = FerryPair(
+        tmp_path,
+        [Channel("adt", CONTENT, "his")],
+        f'[[sources]]\nkind = "mllp"\nname = "in"\nlisten = "127.0.0.1:{free_port()}"\n'
+        'channel = "adt"',
+        '[[sinks]]\nkind = "mllp"\nname = "his"\nhost = "127.0.0.1"\nport = 1',
+        '[[senders]]\nname = "hospital-front"\nlisteners = ["in"]',
+    )
+    pair.write()
+    return pair
+
+
+def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=60
+    )
+
+
+def outer(pair: FerryPair, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run("outer_agent", *arguments, "--config", str(pair.folder / "outer.toml"))
+
+
+def inner(pair: FerryPair, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run("inner_agent", *arguments, "--config", str(pair.folder / "inner.toml"))
+
+
+def test_check_says_that_good_files_are_good(pair: FerryPair) -> None:
+    assert "good. Lane front-to-inside, 1 sources" in outer(pair, "check").stdout
+    assert "good. Lane front-to-inside, 1 trusted keys" in inner(pair, "check").stdout
+
+
+@pytest.mark.parametrize(
+    ("agent", "file", "old", "new", "words"),
+    [
+        (outer, "outer.toml", "heartbeat_s", "hartbeat_s", ["outer.toml:", "heartbeat_s"]),
+        (inner, "inner.toml", 'kind = "mllp"', 'kind = "tcp"', ["inner.toml:", "kind"]),
+        (
+            inner,
+            "inner-policy.toml",
+            "version = 1",
+            "version = 1 ",
+            ["was changed after"],
+        ),
+    ],
+)
+def test_check_names_file_key_and_remedy(pair, agent, file, old, new, words) -> None:
+    path = pair.folder / file
+    path.write_text(path.read_text().replace(old, new))
+    told = agent(pair, "check")
+    assert told.returncode == 78
+    assert [word for word in words if word not in told.stderr] == []
+    assert "Traceback" not in told.stderr
+
+
+def test_an_exposed_key_stops_the_agent_with_a_configuration_code(pair: FerryPair) -> None:
+    (pair.keys / "front-1.key").chmod(0o644)
+    told = outer(pair, "run")
+    assert told.returncode == 78
+    assert "front-1.key" in told.stderr
+    assert "0600" in told.stderr
+
+
+def test_an_address_in_use_is_told_in_one_line(pair: FerryPair) -> None:
+    with socket.create_server(("127.0.0.1", pair.outer_metrics_port)):
+        told = outer(pair, "run")
+    assert told.returncode == 1
+    assert "Traceback" not in told.stderr
+    assert "in use" in told.stderr
+
+
+def test_two_outers_cannot_use_one_spool(pair: FerryPair) -> None:
+    pair.start_outer()
+    try:
+        while not pair.is_ready("outer"):
+            pair.check_alive()
+        told = outer(pair, "run")
+        assert told.returncode == 1
+        assert "another agent uses this state folder" in told.stderr
+    finally:
+        pair.stop()
+
+
+def test_status_of_an_agent_that_does_not_run_is_not_well(pair: FerryPair) -> None:
+    pair.start_outer()
+    while not pair.is_ready("outer"):
+        pair.check_alive()
+    assert outer(pair, "status").returncode == 0
+    pair.stop()
+    told = outer(pair, "status")
+    assert told.returncode == 1
+    assert "NOT WELL (the agent does not answer)" in told.stdout
+
+
+@pytest.mark.parametrize("wanted", ["x", "5-3", "0", "1-2-3"])
+def test_a_range_that_is_none_is_told(pair: FerryPair, wanted: str) -> None:
+    told = outer(pair, "resend", "--range", wanted)
+    assert told.returncode in {1, 2}
+    assert "120-125" in told.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["outer_agent"],
+        *[["outer_agent", word] for word in ("run", "check", "status", "resend")],
+        ["inner_agent"],
+        *[
+            ["inner_agent", word]
+            for word in (
+                "run", "check", "status", "messages", "gaps", "quarantine", "deadletters",
+                "requeue", "discard", "streams",
+            )
+        ],
+        ["ferry_runtime.commands.keys"],
+        ["ferry_runtime.commands.audit"],
+        ["ferry_format.inspect"],
+    ],
+)  # fmt: skip
+def test_each_command_explains_itself_and_its_exit_codes(arguments: list[str]) -> None:
+    told = run(*arguments, "--help")
+    assert told.returncode == 0
+    assert "Exit codes:" in told.stdout
