@@ -18,7 +18,7 @@ from ferry_format.keys import KeyKind, TrustedSender, TrustStore, generate
 from ferry_format.reasons import Refused
 from ferry_format.stream import Link, StreamState, advance, judge
 from ferry_format.suites import ed25519_hybrid as suite
-from tests.simulator.make_vectors import Maker
+from tests.simulator.vectors import site
 
 NOW_MS = 1_795_000_000_000
 MADE = datetime(2026, 11, 23, tzinfo=UTC)
@@ -204,10 +204,10 @@ def test_a_bomb_signed_by_a_trusted_key_costs_little(name: str) -> None:
 
 
 def test_a_bomb_inside_a_whole_file_does_not_grow_the_process() -> None:
-    maker = Maker()
-    data = maker.sealed(b"\x93\x01\x90\xdd\xff\xff\xff\xff" + b"\x90" * 4_000_000)
-    trusted = TrustedSender("s", maker.public("sender"), frozenset({1}), frozenset({"adt"}))
-    reader = Opener(TrustStore([trusted]), [maker.keys["receiver"]], "front-to-inside")
+    published = site()
+    data = published.sealed(b"\x93\x01\x90\xdd\xff\xff\xff\xff" + b"\x90" * 4_000_000)
+    trusted = TrustedSender("s", published.public("sender"), frozenset({1}), frozenset({"adt"}))
+    reader = Opener(TrustStore([trusted]), [published.keys["receiver"]], "front-to-inside")
     verified = reader.verify(data, NOW_MS)
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert refusal(lambda: reader.unseal(verified)) == "content_limit"

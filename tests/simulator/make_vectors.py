@@ -1,151 +1,38 @@
-"""Make ferry_format/vectors/ anew: `python -m tests.simulator.make_vectors`.
+"""Add to ferry_format/vectors/ what is missing: `python -m tests.simulator.make_vectors`.
 
-Only for a new version of the format: sealing draws random bytes, so each run makes other files. The
-unlawful files are laid out here by hand, offset by offset, and signed with the published test key.
+What was published stays byte for byte: sealing draws random bytes, so that a file made again would
+be another. For a new version of the format, empty the folder first. The unlawful files are laid out
+by hand (`frames`, `unlawful_contents`) and signed with the published test key.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgpack
-
 from ferry_format import envelope
-from ferry_format.container import GENESIS_DIGEST, Sealer
-from ferry_format.envelope import Beacon, Content, Envelope, Tombstone
-from ferry_format.identifiers import lane_id
-from ferry_format.keys import KeyFile, KeyKind, generate, private_text, public_text
+from ferry_format.container import GENESIS_DIGEST
+from ferry_format.envelope import Content, Envelope
+from ferry_format.keys import KeyFile, KeyKind, generate, parse_key_file, private_text, public_text
 from ferry_format.suites import ed25519_hybrid as suite
+from tests.simulator.frames import LANE, NOW_MS, STREAM, Parts, Site
+from tests.simulator.lawful_contents import BATCH, HEARTBEAT, TOMBSTONE, every_width
+from tests.simulator.unlawful_contents import all_of_them, entry
 
 VECTORS = Path(__file__).parents[2] / "ferry_format" / "vectors"
 MARK = "# PUBLISHED TEST KEY. Everybody has it: never use it.\n"
-NOW_MS = 1_795_000_000_000
-LANE = "front-to-inside"
-STREAM = bytes(range(16))
 OTHER_STREAM = bytes(range(16, 32))
 MADE = datetime(2026, 11, 23, tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """A frame before it is put together, field by field."""
-
-    head: bytes
-    version: int
-    suite: int
-    sender: bytes
-    receiver: bytes
-    lane: bytes
-    stream: bytes
-    sequence: int
-    previous: bytes
-    encapsulation: bytes
-    ciphertext: bytes
-    ciphertext_marker: bytes = b"\xc6"
-    signature_marker: bytes = b"\xc4\x40"
-    encapsulation_bytes: int = suite.ENCAPSULATION_BYTES
-
-    def front(self) -> bytes:
-        return (
-            self.head
-            + bytes((0xCC, self.version, 0xCC, self.suite))
-            + b"\xc4\x20" + self.sender
-            + b"\xc4\x20" + self.receiver
-            + b"\xc4\x20" + self.lane
-            + b"\xc4\x10" + self.stream
-            + b"\xcf" + self.sequence.to_bytes(8, "big")
-            + b"\xc4\x20" + self.previous
-            + b"\xc5" + self.encapsulation_bytes.to_bytes(2, "big") + self.encapsulation
-            + self.ciphertext_marker
-        )  # fmt: skip
-
-    def signed(self, key: KeyFile, size: int | None = None) -> bytes:
-        size = len(self.ciphertext) if size is None else size
-        part = self.front() + size.to_bytes(4, "big") + self.ciphertext + self.signature_marker
-        return part + suite.sign(key.signing_key(), suite.digest(part))
-
-
-class Maker:
-    """Collects vectors and their manifest."""
-
-    def __init__(self) -> None:
-        self.keys = {
-            name: generate(kind, name, MADE)
-            for name, kind in (
-                ("sender", KeyKind.SIGN),
-                ("stranger", KeyKind.SIGN),
-                ("receiver", KeyKind.RECEIVE),
-                ("other-receiver", KeyKind.RECEIVE),
-            )
-        }
-        self.rows: list[dict[str, Any]] = []
-
-    def public(self, name: str) -> Any:
-        public = self.keys[name].public
-        assert public is not None
-        return public
-
-    def sealer(
-        self, lane: str = LANE, stream: bytes = STREAM, receiver: str = "receiver"
-    ) -> Sealer:
-        return Sealer(self.keys["sender"], self.public(receiver), lane, stream)
-
-    def add(self, name: str, data: bytes, description: str, **row: Any) -> None:
-        (VECTORS / f"{name}.ferry").write_bytes(data)
-        self.rows.append({"file": f"{name}.ferry", "description": description, **row})
-
-    def refused(
-        self, name: str, data: bytes, stage: str, reason: str, why: str, **row: Any
-    ) -> None:
-        self.add(name, data, why, stage=stage, reason=reason, **row)
-
-    def parts(self, plaintext: bytes, sequence: int = 1) -> Parts:
-        """A lawful frame around any plaintext."""
-        sender, receiver = self.public("sender").key_id, self.public("receiver").key_id
-        lane = lane_id(LANE)
-        context = lane + sender + receiver + STREAM
-        key = suite.receive_public_key(self.public("receiver").raw)
-        secret, encapsulation = suite.encapsulate(key, context)
-        parts = Parts(
-            b"\x9c\xc4\x08\x89FERRY\r\n", 1, 1, sender, receiver, lane, STREAM, sequence,
-            GENESIS_DIGEST, encapsulation, b"",
-        )  # fmt: skip
-        sealed_bytes = len(plaintext) + suite.NONCE_BYTES + suite.TAG_BYTES
-        header = parts.front() + sealed_bytes.to_bytes(4, "big")
-        place = STREAM + sequence.to_bytes(8, "big")
-        return replace(parts, ciphertext=suite.encrypt(secret, place, header, plaintext))
-
-    def sealed(self, plaintext: bytes) -> bytes:
-        return self.parts(plaintext).signed(self.keys["sender"])
-
-
-def message(number: int, channel: str, sequence: int, payload: bytes) -> Envelope:
-    return Envelope(
-        number.to_bytes(16, "big"), channel, sequence, NOW_MS, "application/hl7-v2", payload
-    )
-
-
-ADT = "MSH|^~\\&|FRONT|NET|HIS|HOSP|20261123||ADT^A01|1|P|2.5\rPID|1||P1||演示^患者\r".encode()
-BATCH = Content(
-    NOW_MS,
-    (
-        message(1, "adt", 1, ADT),
-        Envelope((2).to_bytes(16, "big"), "booking", 1, NOW_MS, "application/json", b'{"id":"1"}'),
-        message(3, "adt", 2, ADT),
-    ),
-    Beacon((("adt", 2), ("booking", 1))),
-)
-HEARTBEAT = Content(NOW_MS, (), Beacon((("adt", 2), ("booking", 1))))
-TOMBSTONE = Content(
-    NOW_MS,
-    (Tombstone((4).to_bytes(16, "big"), "adt", 1, NOW_MS, "medium_unavailable"),),
-    Beacon((("adt", 1),)),
-)
+ORDER_OF_ED25519 = 2**252 + 27742317777372353535851937790883648493
+KINDS = {
+    "sender": KeyKind.SIGN,
+    "stranger": KeyKind.SIGN,
+    "receiver": KeyKind.RECEIVE,
+    "other-receiver": KeyKind.RECEIVE,
+}
 
 
 def entries_of(content: Content) -> list[dict[str, Any]]:
@@ -156,112 +43,149 @@ def entries_of(content: Content) -> list[dict[str, Any]]:
             "message_id": entry.message_id.hex(),
             "channel": entry.channel,
             "channel_sequence": entry.channel_sequence,
-            "payload": entry.payload.hex() if isinstance(entry, Envelope) else None,
+            "at_ms": entry.accepted_at_ms if isinstance(entry, Envelope) else entry.withdrawn_at_ms,
+            "text": entry.content_type if isinstance(entry, Envelope) else entry.reason,
+            "payload_bytes": len(entry.payload) if isinstance(entry, Envelope) else None,
+            "payload_sha256": suite.digest(entry.payload).hex()
+            if isinstance(entry, Envelope)
+            else None,
         }
         for entry in content.entries
     ]
 
 
-def make_valid(maker: Maker) -> dict[str, bytes]:
-    """The lawful vectors; returns the files of the stream of three."""
-    stream: dict[str, bytes] = {}
-    sealer, previous = maker.sealer(), GENESIS_DIGEST
-    for sequence, (name, content) in enumerate(
-        (("stream-1", BATCH), ("stream-2", HEARTBEAT), ("stream-3", HEARTBEAT)), 1
+@dataclass
+class Collection:
+    """The vectors and their manifest's rows."""
+
+    site: Site
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, name: str, data: bytes, description: str, **row: Any) -> bytes:
+        """Publish `data` as `name`, unless something is; returns what is published."""
+        path = VECTORS / f"{name}.ferry"
+        if not path.exists():
+            path.write_bytes(data)
+        self.rows.append({"file": path.name, "description": description, **row})
+        return path.read_bytes()
+
+    def refused(self, stage: str, *rows: tuple[str, str, str, bytes], **more: Any) -> None:
+        for name, reason, description, data in rows:
+            self.add(name, data, description, stage=stage, reason=reason, **more)
+
+    def signed(self, parts: Parts, **changes: Any) -> bytes:
+        return replace(parts, **changes).signed(self.site.keys["sender"])
+
+
+def make_valid(made: Collection) -> dict[int, bytes]:
+    """The lawful vectors; returns the files of the stream of three by sequence."""
+    stream: dict[int, bytes] = {}
+    sealer, previous = made.site.sealer(), GENESIS_DIGEST
+    for sequence, content, what in (
+        (1, BATCH, "a batch on two channels"),
+        (2, HEARTBEAT, "a heartbeat"),
+        (3, HEARTBEAT, "a heartbeat; a new epoch"),
     ):
         if sequence == 3:
-            sealer = maker.sealer()
-        sealed = sealer.seal(sequence, previous, content)
-        previous, stream[name] = sealed.digest, sealed.data
-        what = "a batch on two channels" if sequence == 1 else "a heartbeat"
-        maker.add(
-            name,
-            sealed.data,
-            f"file {sequence} of a stream of three: {what}"
-            + ("; a new epoch" if sequence == 3 else ""),
+            sealer = made.site.sealer()
+        stream[sequence] = made.add(
+            f"stream-{sequence}",
+            sealer.seal(sequence, previous, content).data,
+            f"file {sequence} of a stream of three: {what}",
             sequence=sequence,
             entries=entries_of(content),
-            received=list(stream)[:-1],
+            received=[f"stream-{before}" for before in range(1, sequence)],
         )
-    single = maker.sealer().seal(1, GENESIS_DIGEST, TOMBSTONE)
-    maker.add(
-        "tombstone", single.data, "a withdrawn message", sequence=1, entries=entries_of(TOMBSTONE)
+        previous = suite.digest(stream[sequence][:-64])
+    for name, content, what in (
+        ("tombstone", TOMBSTONE, "a withdrawn message"),
+        ("every-width", every_width(), "each width of integer, text and binary"),
+    ):
+        data = made.site.sealer().seal(1, GENESIS_DIGEST, content).data
+        trust = {"channels": sorted({entry.channel for entry in content.entries})}
+        made.add(name, data, what, sequence=1, entries=entries_of(content), trust=trust)
+    made.add(
+        "period-of-a-moment",
+        stream[1],
+        "the first millisecond of a key's period, which is its last",
+        sequence=1,
+        entries=entries_of(BATCH),
+        trust={"not_before_ms": NOW_MS, "not_after_ms": NOW_MS},
     )
     return stream
 
 
-def make_frame(maker: Maker, good: bytes) -> None:
+def make_frame(made: Collection, good: bytes) -> None:
     """Chapter 4.3, steps 1 to 8."""
-    sign = maker.keys["sender"]
-    parts = maker.parts(envelope.encode(BATCH))
-    refused = maker.refused
-    refused("too-short", good[:1447], "frame", "file_too_short", "one byte less than any file has")
-    refused(
-        "bad-magic",
-        replace(parts, head=b"\x9c\xc4\x08\x89FERRX\r\n").signed(sign),
+    parts, signed = made.site.parts(envelope.encode(BATCH)), made.signed
+    size = len(parts.ciphertext)
+    magic, thirteen = b"\x9c\xc4\x08\x89FERRX\r\n", b"\x9d\xc4\x08\x89FERRY\r\n"
+    made.refused(
         "frame",
-        "bad_magic",
-        "another magic",
+        ("too-short", "file_too_short", "one byte less than any file has", good[:1447]),
+        ("bad-magic", "bad_magic", "another magic", signed(parts, head=magic)),
+        ("version-0", "unsupported_version", "version 0", signed(parts, version=0)),
+        ("version-2", "unsupported_version", "version 2", signed(parts, version=2)),
+        ("suite-0", "unsupported_suite", "suite 0", signed(parts, suite=0)),
+        ("suite-2", "unsupported_suite", "suite 2, which is reserved", signed(parts, suite=2)),
+        ("magic-before-version", "bad_magic", "both wrong", signed(parts, head=magic, version=2)),
+        ("bad-array-marker", "bad_frame", "an array of thirteen", signed(parts, head=thirteen)),
+        (
+            "bad-sequence-marker",
+            "bad_frame",
+            "a signed sequence",
+            signed(parts, sequence_marker=b"\xd3"),
+        ),
+        (
+            "bad-encapsulation-length",
+            "bad_frame",
+            "an encapsulation of 1,167 bytes",
+            signed(parts, encapsulation_bytes=1167),
+        ),
+        (
+            "bad-ciphertext-marker",
+            "bad_frame",
+            "text where the ciphertext belongs",
+            signed(parts, ciphertext_marker=b"\xdb"),
+        ),
+        (
+            "ciphertext-too-short",
+            "bad_frame",
+            "a ciphertext of 27 bytes, and one byte after the signature",
+            signed(parts, ciphertext=bytes(27), ciphertext_bytes=27) + b"\0",
+        ),
+        (
+            "ciphertext-too-long",
+            "bad_frame",
+            "the ciphertext's length leads past the end",
+            signed(parts, ciphertext_bytes=size + 1),
+        ),
+        (
+            "ciphertext-bomb",
+            "bad_frame",
+            "a ciphertext of 2^32 - 1 bytes announced",
+            signed(parts, ciphertext_bytes=2**32 - 1),
+        ),
+        (
+            "bad-signature-marker",
+            "bad_frame",
+            "a signature of 63 bytes",
+            signed(parts, signature_marker=b"\xc4\x3f"),
+        ),
+        ("sequence-0", "bad_frame", "sequence 0", signed(parts, sequence=0)),
+        ("sequence-too-large", "bad_frame", "sequence 2^63", signed(parts, sequence=2**63)),
+        ("trailing-byte", "trailing_bytes", "one byte after the signature", good + b"\0"),
+        (
+            "trailing-before-sequence",
+            "trailing_bytes",
+            "sequence 0, and one byte after the signature",
+            signed(parts, sequence=0) + b"\0",
+        ),
     )
-    refused(
-        "version-2",
-        replace(parts, version=2).signed(sign),
-        "frame",
-        "unsupported_version",
-        "version 2",
-    )
-    refused(
-        "suite-2",
-        replace(parts, suite=2).signed(sign),
-        "frame",
-        "unsupported_suite",
-        "suite 2, which version 1 reserves",
-    )
-    refused(
-        "bad-array-marker",
-        replace(parts, head=b"\x9d\xc4\x08\x89FERRY\r\n").signed(sign),
-        "frame",
-        "bad_frame",
-        "an array of thirteen",
-    )
-    refused(
-        "bad-encapsulation-length",
-        replace(parts, encapsulation_bytes=1167).signed(sign),
-        "frame",
-        "bad_frame",
-        "an encapsulation of 1,167 bytes",
-    )
-    refused(
-        "bad-ciphertext-marker",
-        replace(parts, ciphertext_marker=b"\xdb").signed(sign),
-        "frame",
-        "bad_frame",
-        "text where the ciphertext belongs",
-    )
-    refused(
-        "ciphertext-too-long",
-        parts.signed(sign, len(parts.ciphertext) + 1),
-        "frame",
-        "bad_frame",
-        "the ciphertext's length leads past the end",
-    )
-    refused(
-        "bad-signature-marker",
-        replace(parts, signature_marker=b"\xc4\x3f").signed(sign),
-        "frame",
-        "bad_frame",
-        "a signature of 63 bytes",
-    )
-    refused(
-        "sequence-0", replace(parts, sequence=0).signed(sign), "frame", "bad_frame", "sequence 0"
-    )
-    refused(
-        "trailing-byte", good + b"\0", "frame", "trailing_bytes", "one byte after the signature"
-    )
-    maker.rows.append(
+    made.rows.append(
         {
             "file": None,
-            "description": "a file one byte larger than the limit; made when it is read",
+            "description": "a file of zeros, one byte larger than the limit",
             "bytes": 25_231_361,
             "stage": "frame",
             "reason": "file_too_large",
@@ -269,268 +193,230 @@ def make_frame(maker: Maker, good: bytes) -> None:
     )
 
 
-def make_trust(maker: Maker, good: bytes) -> None:
+def make_trust(made: Collection, good: bytes) -> None:
     """Chapter 4.3, steps 9 to 15."""
-    refused = maker.refused
-    stranger = Sealer(maker.keys["stranger"], maker.public("receiver"), LANE, STREAM)
-    refused(
-        "unknown-sender",
-        stranger.seal(1, GENESIS_DIGEST, BATCH).data,
+    site = made.site
+
+    def seal(**changes: Any) -> bytes:
+        return site.sealer(**changes).seal(1, GENESIS_DIGEST, BATCH).data
+
+    elsewhere = seal(lane="another-lane", receiver="other-receiver")
+    made.refused(
         "trust",
-        "unknown_sender",
-        "signed by a key that nobody trusts",
-    )
-    refused(
-        "key-revoked",
-        good,
-        "trust",
-        "key_revoked",
-        "the sender's key was revoked",
-        trust={"revoked": True},
-    )
-    refused(
-        "key-not-yet-valid",
-        good,
-        "trust",
-        "key_not_valid_now",
-        "before the key's first millisecond",
-        trust={"not_before_ms": NOW_MS + 1},
-    )
-    refused(
-        "key-expired",
-        good,
-        "trust",
-        "key_not_valid_now",
-        "after the key's last millisecond",
-        trust={"not_after_ms": NOW_MS - 1},
-    )
-    refused(
-        "suite-not-allowed",
-        good,
-        "trust",
-        "suite_not_allowed",
-        "the key is trusted for suite 2 alone",
-        trust={"suites": [2]},
-    )
-    refused(
-        "wrong-lane",
-        maker.sealer(lane="another-lane").seal(1, GENESIS_DIGEST, BATCH).data,
-        "trust",
-        "wrong_lane",
-        "sealed for another lane",
-    )
-    refused(
-        "wrong-receiver",
-        maker.sealer(receiver="other-receiver").seal(1, GENESIS_DIGEST, BATCH).data,
-        "trust",
-        "wrong_receiver",
-        "sealed for another receiver",
-    )
-    flipped = good[:-1] + bytes((good[-1] ^ 1,))
-    refused(
-        "bad-signature", flipped, "signature", "bad_signature", "one bit of the signature flipped"
-    )
-    changed = good[:1400] + bytes((good[1400] ^ 1,)) + good[1401:]
-    refused(
-        "changed-ciphertext",
-        changed,
+        ("unknown-sender", "unknown_sender", "of a key nobody trusts", seal(sender="stranger")),
+        ("wrong-lane", "wrong_lane", "sealed for another lane", seal(lane="another-lane")),
+        ("wrong-receiver", "wrong_receiver", "for another one", seal(receiver="other-receiver")),
+        ("lane-before-receiver", "wrong_lane", "another lane and receiver", elsewhere),
+        (
+            "receiver-before-signature",
+            "wrong_receiver",
+            "for another receiver, with a signature that does not hold",
+            flipped(seal(receiver="other-receiver"), -1),
+        ),
+    )  # fmt: skip
+    for name, reason, description, trust in (
+        ("key-revoked", "key_revoked", "the sender's key was revoked", {"revoked": True}),
+        (
+            "key-not-yet-valid",
+            "key_not_valid_now",
+            "before the key's first millisecond",
+            {"not_before_ms": NOW_MS + 1},
+        ),
+        (
+            "key-expired",
+            "key_not_valid_now",
+            "after the key's last millisecond",
+            {"not_after_ms": NOW_MS - 1},
+        ),
+        (
+            "revoked-before-expired",
+            "key_revoked",
+            "a key both revoked and expired",
+            {"revoked": True, "not_after_ms": NOW_MS - 1},
+        ),
+        (
+            "suite-not-allowed",
+            "suite_not_allowed",
+            "the key is trusted for suite 2 alone",
+            {"suites": [2]},
+        ),
+    ):
+        made.refused("trust", (name, reason, description, good), trust=trust)
+    scalar = int.from_bytes(good[-32:], "little") + ORDER_OF_ED25519
+    other = "bad_signature"
+    made.refused(
         "signature",
-        "bad_signature",
-        "one bit of the ciphertext flipped",
+        ("bad-signature", other, "one bit of the signature flipped", flipped(good, -1)),
+        ("changed-ciphertext", other, "one bit of the ciphertext flipped", flipped(good, 1400)),
+        ("changed-sequence", other, "one bit of the sequence flipped", flipped(good, 142)),
+        (
+            "signature-spelt-twice",
+            other,
+            "the same signature with the group's order added to its second half",
+            good[:-32] + scalar.to_bytes(32, "little"),
+        ),
     )
 
 
-def make_content(maker: Maker) -> None:
+def flipped(data: bytes, at: int) -> bytes:
+    changed = bytearray(data)
+    changed[at] ^= 1
+    return bytes(changed)
+
+
+def make_content(made: Collection) -> None:
     """Chapters 5 and 6: signed by the trusted key, unlawful inside."""
-    sign, refused = maker.keys["sender"], maker.refused
-    parts = maker.parts(envelope.encode(BATCH))
-    broken = bytes((parts.encapsulation[0] ^ 1,)) + parts.encapsulation[1:]
-    refused(
-        "unseal-encapsulation",
-        replace(parts, encapsulation=broken).signed(sign),
+    site, plaintext, code = made.site, envelope.encode(BATCH), "unseal_failed"
+    parts = site.parts(plaintext)
+    zero_share = parts.encapsulation[:1088] + bytes(32) + parts.encapsulation[1120:]
+    made.refused(
         "unseal",
-        "unseal_failed",
-        "an encapsulation that does not open",
+        (
+            "unseal-encapsulation",
+            code,
+            "an encapsulation that does not open",
+            made.signed(parts, encapsulation=flipped(parts.encapsulation, 0)),
+        ),
+        (
+            "unseal-zero-share",
+            code,
+            "an X25519 share of zeros",
+            made.signed(parts, encapsulation=zero_share),
+        ),
+        (
+            "unseal-other-lane",
+            code,
+            "the epoch of another lane",
+            made.signed(site.parts(plaintext, epoch_lane="another-lane")),
+        ),
+        (
+            "unseal-other-stream",
+            code,
+            "moved to another stream",
+            made.signed(parts, stream=OTHER_STREAM),
+        ),
+        ("unseal-moved", code, "moved to another sequence", made.signed(parts, sequence=2)),
+        (
+            "unseal-previous",
+            code,
+            "put behind another file",
+            made.signed(parts, previous=bytes(31) + b"\1"),
+        ),
+        (
+            "unseal-tag",
+            code,
+            "one bit of the tag flipped",
+            made.signed(parts, ciphertext=flipped(parts.ciphertext, -1)),
+        ),
     )
-    moved = replace(parts, sequence=2)
-    refused(
-        "unseal-moved",
-        moved.signed(sign),
-        "unseal",
-        "unseal_failed",
-        "a ciphertext moved to another sequence",
-    )
-
-    def inside(name: str, reason: str, why: str, plaintext: bytes) -> None:
-        refused(name, maker.sealed(plaintext), "content", reason, why)
-
-    pack: Callable[[Any], bytes] = msgpack.packb
-    one = [0, bytes(16), "adt", 1, 1, "text/plain", b"x"]
-    good = [1, [["adt", 1]], [one]]
-
-    def entry(**changes: Any) -> bytes:
-        names = ("kind", "id", "channel", "sequence", "at", "type", "payload")
-        changed = [changes.get(name, value) for name, value in zip(names, one, strict=True)]
-        return pack([1, [["adt", 1]], [changed]])
-
-    inside("content-trailing", "trailing_bytes", "a byte after the content", pack(good) + b"\0")
-    inside("content-truncated", "bad_content", "the content ends early", pack(good)[:-1])
-    inside("content-empty", "bad_content", "no content at all", b"")
-    inside("content-map", "bad_content", "a map where the content belongs", pack({"a": 1}))
-    inside(
-        "content-padded-integer",
-        "content_not_canonical",
-        "an integer longer than it needs to be",
-        b"\x93\xcc\x01\x90\x90",
-    )
-    inside(
-        "content-padded-array",
-        "content_not_canonical",
-        "an array header longer than it needs to be",
-        b"\x93\x01\xdc\x00\x00\x90",
-    )
-    inside(
-        "content-nested",
-        "content_limit",
-        "a thousand arrays, one in another, in an integer's place",
-        b"\x93" + b"\x91" * 1000 + b"\x01",
-    )
-    inside(
-        "content-array-bomb",
-        "content_limit",
-        "four thousand million entries announced",
-        b"\x93\x01\x90\xdd\xff\xff\xff\xff",
-    )
-    inside("content-negative-time", "bad_content", "a negative time", pack([-1, [], []]))
-    inside("content-float-time", "bad_content", "a time as a float", pack([1.0, [], []]))
-    inside("content-short-id", "bad_content", "a message id of 15 bytes", entry(id=bytes(15)))
-    inside("content-text-id", "bad_content", "a message id as text", entry(id="0" * 16))
-    inside(
-        "content-bad-channel", "bad_content", "a channel name with a slash", entry(channel="a/b")
-    )
-    inside("content-sequence-0", "bad_content", "channel sequence 0", entry(sequence=0))
-    inside(
-        "content-bad-type",
-        "bad_content",
-        "a content type with a line end",
-        entry(type="text/plain\r"),
-    )
-    inside("content-no-payload", "bad_content", "an empty payload", entry(payload=b""))
-    inside("content-text-payload", "bad_content", "a payload as text", entry(payload="x"))
-    inside("content-unknown-kind", "bad_content", "an entry of kind 2", entry(kind=2))
-    two = [0, bytes(15) + b"\1", "adt", 3, 1, "text/plain", b"x"]
-    inside(
-        "content-channel-hole",
-        "bad_content",
-        "a channel sequence left out",
-        pack([1, [["adt", 3]], [one, two]]),
-    )
-    twin = [0, bytes(16), "adt", 2, 1, "text/plain", b"x"]
-    inside(
-        "content-twin-ids",
-        "bad_content",
-        "a message id twice",
-        pack([1, [["adt", 2]], [one, twin]]),
-    )
-    inside(
-        "content-beacon-order",
-        "bad_content",
-        "beacon channels not in order",
-        pack([1, [["b", 1], ["a", 1]], []]),
-    )
-    inside(
-        "content-beacon-twice",
-        "bad_content",
-        "a beacon channel twice",
-        pack([1, [["a", 1], ["a", 1]], []]),
-    )
-    inside(
-        "content-beacon-count",
-        "bad_content",
-        "a beacon that does not count the entries",
-        pack([1, [["adt", 2]], [one]]),
-    )
-    refused(
-        "channel-not-authorised",
-        maker.sealed(entry(channel="adt")),
+    for name, reason, why, unlawful in all_of_them():
+        made.refused("content", (f"content-{name}", reason, why, site.sealed(unlawful)))
+    made.refused(
         "authority",
-        "channel_not_authorised",
-        "a channel that the key may not send on",
+        (
+            "channel-not-authorised",
+            "channel_not_authorised",
+            "a channel that the key may not send on",
+            site.sealed(entry()),
+        ),
         trust={"channels": ["booking"]},
     )
 
 
-def make_stream(maker: Maker, stream: dict[str, bytes]) -> None:
+def make_stream(made: Collection, stream: dict[int, bytes]) -> None:
     """Chapter 7 and the name of chapter 8."""
-    refused = maker.refused
-    other = maker.sealer(stream=OTHER_STREAM).seal(1, GENESIS_DIGEST, HEARTBEAT).data
-    refused(
-        "unknown-stream",
-        other,
-        "stream",
-        "unknown_stream",
-        "another stream of the same sender",
-        received=["stream-1"],
-    )
-    refused(
-        "sequence-replayed",
-        stream["stream-1"],
-        "stream",
-        "sequence_replayed",
-        "a file that was received before",
-        received=["stream-1"],
-    )
-    again = maker.sealer().seal(1, GENESIS_DIGEST, HEARTBEAT).data
-    refused(
-        "sequence-reused",
-        again,
-        "stream",
-        "sequence_reused",
-        "other content under a sequence that was received",
-        received=["stream-1"],
-    )
-    astray = maker.sealer().seal(2, bytes(31) + b"\1", HEARTBEAT).data
-    refused(
-        "chain-broken",
-        astray,
-        "stream",
-        "chain_broken",
-        "names another file before it",
-        received=["stream-1"],
-    )
-    refused(
-        "name-mismatch",
-        stream["stream-1"],
+
+    def seal(sequence: int, previous: bytes, **changes: Any) -> bytes:
+        return made.site.sealer(**changes).seal(sequence, previous, HEARTBEAT).data
+
+    first = suite.digest(stream[1][:-64])
+    astray = bytes(31) + b"\1"
+    for name, reason, why, data, received in (
+        (
+            "unknown-stream",
+            "unknown_stream",
+            "another stream of the same sender",
+            seal(1, GENESIS_DIGEST, stream=OTHER_STREAM),
+            [1],
+        ),
+        (
+            "sequence-replayed",
+            "sequence_replayed",
+            "a file that was received before",
+            stream[1],
+            [1],
+        ),
+        (
+            "sequence-reused",
+            "sequence_reused",
+            "other content under a sequence that was received",
+            seal(1, GENESIS_DIGEST),
+            [1],
+        ),
+        ("chain-broken", "chain_broken", "names another file before it", seal(2, astray), [1]),
+        ("first-follows", "chain_broken", "a first file with another before", seal(1, astray), []),
+        (
+            "late-forged",
+            "chain_broken",
+            "late, and not the file that the next one names",
+            seal(2, first),
+            [1, 3],
+        ),
+    ):  # fmt: skip
+        before = [f"stream-{sequence}" for sequence in received]
+        made.refused("stream", (name, reason, why, data), received=before)
+    for name, decision, why, sequence, received in (
+        ("late", "late", "fills the gap that was given up", 2, ["stream-1", "stream-3"]),
+        ("ahead", "wait", "comes before the file that precedes it", 3, ["stream-1"]),
+    ):
+        made.add(
+            name,
+            stream[sequence],
+            why,
+            sequence=sequence,
+            entries=entries_of(HEARTBEAT),
+            received=received,
+            decision=decision,
+        )
+    made.refused(
         "medium",
-        "name_mismatch",
-        "stands under the name of sequence 2",
+        ("name-mismatch", "name_mismatch", "stands under the name of sequence 2", stream[1]),
         name_sequence=2,
     )
 
 
+def keys() -> dict[str, KeyFile]:
+    """The published keys; what is missing is made."""
+    found: dict[str, KeyFile] = {}
+    for name, kind in KINDS.items():
+        path = VECTORS / f"{name}.key"
+        if not path.exists():
+            made = generate(kind, name, MADE)
+            path.write_text(MARK + private_text(made))
+            path.with_suffix(".pub").write_text(MARK + public_text(made))
+        found[name] = parse_key_file(path.read_text(), path.name)
+    return found
+
+
 def main() -> None:
-    """Make everything anew."""
+    """Make what is missing, and the manifest."""
     VECTORS.mkdir(exist_ok=True)
-    for old in VECTORS.iterdir():
-        old.unlink()
-    maker = Maker()
-    for name, key in maker.keys.items():
-        (VECTORS / f"{name}.key").write_text(MARK + private_text(key))
-        (VECTORS / f"{name}.pub").write_text(MARK + public_text(key))
-    stream = make_valid(maker)
-    make_frame(maker, stream["stream-1"])
-    make_trust(maker, stream["stream-1"])
-    make_content(maker)
-    make_stream(maker, stream)
+    made = Collection(Site(keys()))
+    stream = make_valid(made)
+    make_frame(made, stream[1])
+    make_trust(made, stream[1])
+    make_content(made)
+    make_stream(made, stream)
     manifest = {
-        "about": "Ferry file format, version 1. The keys here are published: never use them.",
+        "about": "Vectors of the ferry file format, version 1; SPEC.md, chapter 10, says how to"
+        " read this. Keys here are published: never use them.",
         "now_ms": NOW_MS,
         "lane": LANE,
         "stream": STREAM.hex(),
         "sender_key": "sender.pub",
         "receiver_key": "receiver.key",
         "trust": {"suites": [1], "channels": ["adt", "booking"]},
-        "vectors": maker.rows,
+        "vectors": made.rows,
     }
     text = json.dumps(manifest, indent=1, ensure_ascii=False)
     (VECTORS / "vectors.json").write_text(text + "\n")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ferry_format.keys import KeyFile, TrustedSender, TrustStore, parse_key_file
+from tests.simulator.frames import Site
 
 FOLDER = Path(__file__).parents[2] / "ferry_format" / "vectors"
 
@@ -26,7 +27,7 @@ class Vector:
 
     @property
     def name(self) -> str:
-        return self.row["file"] or self.row["reason"]
+        return (self.row["file"] or self.row["reason"]).removesuffix(".ferry")
 
     @property
     def data(self) -> bytes:
@@ -43,11 +44,17 @@ class Vector:
         return self.row.get("reason")
 
     @property
+    def decision(self) -> str:
+        """What the stream's rules say of a file that nothing refuses."""
+        return self.row.get("decision", "accept")
+
+    @property
     def trust(self) -> dict[str, Any]:
         return {**manifest()["trust"], **self.row.get("trust", {})}
 
     @property
     def received(self) -> list[bytes]:
+        """The files taken before, in order; what was missing before each was given up."""
         return [(FOLDER / f"{name}.ferry").read_bytes() for name in self.row.get("received", ())]
 
     def trust_store(self) -> TrustStore:
@@ -75,3 +82,9 @@ def key(name: str) -> KeyFile:
 
 def all_vectors() -> list[Vector]:
     return [Vector(row) for row in manifest()["vectors"]]
+
+
+def site() -> Site:
+    """A sender, a stranger and two receivers with the published keys."""
+    names = ("sender", "stranger", "receiver", "other-receiver")
+    return Site({name: key(f"{name}.key") for name in names})

@@ -6,15 +6,31 @@ import pytest
 
 from ferry_format import reasons
 from ferry_format.container import Opener, VerifiedFile, read_untrusted_header
-from ferry_format.envelope import Envelope
 from ferry_format.reasons import Refused
-from ferry_format.stream import Link, Next, Repeated, StreamState, advance, judge
+from ferry_format.stream import (
+    Ahead,
+    Late,
+    Link,
+    Next,
+    Repeated,
+    StreamState,
+    advance,
+    judge,
+    skip_to,
+)
+from tests.simulator.make_vectors import entries_of
+from tests.simulator.unlawful_contents import all_of_them
 from tests.simulator.vectors import FOLDER, Vector, all_vectors, key, manifest
 
 NOW_MS = manifest()["now_ms"]
 STREAM = bytes.fromhex(manifest()["stream"])
 VERIFYING = {"trust", "signature"}
-AFTER = ["unseal", "content", "authority", "stream", "medium", None]
+DECISIONS = {
+    Next: "accept",
+    Late: "late",
+    Ahead: "wait",
+    Repeated: reasons.SEQUENCE_REPLAYED.code,
+}
 PLACES = {
     "unseal": {"unseal_failed"},
     "content": {"bad_content", "content_limit", "content_not_canonical", "trailing_bytes"},
@@ -37,6 +53,8 @@ def placed(vector: Vector, verified: VerifiedFile) -> str:
     state, links = StreamState(STREAM), {}
     for data in vector.received:
         before = opener(vector).verify(data, NOW_MS)
+        if before.header.sequence > state.next_sequence:
+            state = skip_to(state, before.header.sequence)
         links[before.header.sequence] = Link(before.digest, before.header.previous_digest)
         state = advance(state, before.digest)
     header = verified.header
@@ -48,7 +66,7 @@ def placed(vector: Vector, verified: VerifiedFile) -> str:
         )
     except Refused as refused:
         return refused.reason.code
-    return {Next: "accepted", Repeated: reasons.SEQUENCE_REPLAYED.code}[type(found)]
+    return DECISIONS[type(found)]
 
 
 @pytest.mark.parametrize("vector", all_vectors(), ids=lambda vector: vector.name)
@@ -73,17 +91,9 @@ def test_each_vector_ends_where_its_manifest_says(vector: Vector) -> None:
         assert verified.header.sequence != vector.row["name_sequence"]
     else:
         assert vector.stage is None
-        assert placed(vector, verified) == "accepted"
-        assert [
-            {
-                "kind": "envelope" if isinstance(entry, Envelope) else "tombstone",
-                "message_id": entry.message_id.hex(),
-                "channel": entry.channel,
-                "channel_sequence": entry.channel_sequence,
-                "payload": entry.payload.hex() if isinstance(entry, Envelope) else None,
-            }
-            for entry in content.entries
-        ] == vector.row["entries"]
+        assert placed(vector, verified) == vector.decision
+        assert verified.header.sequence == vector.row["sequence"]
+        assert entries_of(content) == vector.row["entries"]
 
 
 def test_every_reason_of_the_specification_has_a_vector() -> None:
@@ -92,6 +102,16 @@ def test_every_reason_of_the_specification_has_a_vector() -> None:
     named = {code for code in reasons.BY_CODE if f"`{code}`" in upto_the_medium}
     assert len(named) > 20
     assert named - {vector.reason for vector in all_vectors()} == set()
+
+
+def test_every_decision_of_the_stream_has_a_vector() -> None:
+    decided = {vector.decision for vector in all_vectors() if vector.stage is None}
+    assert decided | {reasons.SEQUENCE_REPLAYED.code} == set(DECISIONS.values())
+
+
+def test_every_content_that_is_thought_of_is_published() -> None:
+    published = {vector.name for vector in all_vectors() if vector.stage == "content"}
+    assert published == {f"content-{name}" for name, *_ in all_of_them()}
 
 
 def test_every_file_is_in_the_manifest_and_every_key_is_marked_as_published() -> None:

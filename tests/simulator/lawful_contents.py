@@ -1,0 +1,83 @@
+"""Contents that senders make: a few fixed ones, and any that hypothesis draws."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from ferry_format.envelope import Beacon, Content, Envelope, Tombstone
+from tests.simulator.frames import NOW_MS
+
+CHANNELS = ("adt", "lab", "x")
+NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
+CONTENT_TYPE = r"[a-z]+/[a-z0-9][a-z0-9.+-]*(; charset=[A-Za-z0-9._-]+)?"
+COUNTS = st.integers(1, 2**63 - 9)
+TIMES = st.integers(0, 2**53 - 1)
+
+
+def message(number: int, channel: str, sequence: int, payload: bytes) -> Envelope:
+    return Envelope(
+        number.to_bytes(16, "big"), channel, sequence, NOW_MS, "application/hl7-v2", payload
+    )
+
+
+ADT = "MSH|^~\\&|FRONT|NET|HIS|HOSP|20261123||ADT^A01|1|P|2.5\rPID|1||P1||演示^患者\r".encode()
+BATCH = Content(
+    NOW_MS,
+    (
+        message(1, "adt", 1, ADT),
+        Envelope((2).to_bytes(16, "big"), "booking", 1, NOW_MS, "application/json", b'{"id":"1"}'),
+        message(3, "adt", 2, ADT),
+    ),
+    Beacon((("adt", 2), ("booking", 1))),
+)
+HEARTBEAT = Content(NOW_MS, (), Beacon((("adt", 2), ("booking", 1))))
+TOMBSTONE = Content(
+    NOW_MS,
+    (Tombstone((4).to_bytes(16, "big"), "adt", 1, NOW_MS, "medium_unavailable"),),
+    Beacon((("adt", 1),)),
+)
+EDGES = (0, 127, 128, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**53 - 1)
+PAYLOADS = (1, 255, 256, 65_535, 65_536)
+TYPES = ("text/plain", "text/" + "a" * 26, "text/" + "a" * 27, "text/plain; charset=GB18030")
+
+
+def every_width() -> Content:
+    """Each length at which msgpack turns to another head, and the ends of each range."""
+    names = ["0", *(f"{n:02d}".ljust(31 + n % 2, "x") for n in range(1, 15)), "z" * 64]
+    entries = tuple(
+        Envelope(
+            (100 + n).to_bytes(16, "big"),
+            name,
+            max(EDGES[n % len(EDGES)], 1) if n < len(names) - 1 else 2**63 - 1,
+            EDGES[-1 - n % len(EDGES)],
+            TYPES[n % len(TYPES)],
+            b"p" * (PAYLOADS[n] if n < len(PAYLOADS) else 2),
+        )
+        for n, name in enumerate(names)
+    )
+    counts = tuple((entry.channel, entry.channel_sequence) for entry in entries)
+    return Content(2**53 - 1, entries, Beacon(counts))
+
+
+@st.composite
+def contents(draw: st.DrawFn) -> Content:
+    """Any lawful content of a few entries, beside channels that only the beacon names."""
+    last = dict(draw(st.lists(st.tuples(st.from_regex(NAME, fullmatch=True), COUNTS), max_size=3)))
+    last = {channel: count for channel, count in last.items() if channel not in CHANNELS}
+    entries: list[Envelope | Tombstone] = []
+    for message_id in draw(st.lists(st.binary(min_size=16, max_size=16), unique=True, max_size=8)):
+        channel = draw(st.sampled_from(CHANNELS))
+        last[channel] = last[channel] + 1 if channel in last else draw(COUNTS)
+        common = (message_id, channel, last[channel], draw(TIMES))
+        if draw(st.booleans()):
+            content_type = draw(st.from_regex(CONTENT_TYPE, fullmatch=True).filter(is_short))
+            payload = draw(st.binary(min_size=1, max_size=300))
+            entries.append(Envelope(*common, content_type, payload))
+        else:
+            reason = draw(st.from_regex(r"[a-z][a-z0-9_]{0,63}", fullmatch=True))
+            entries.append(Tombstone(*common, reason))
+    return Content(draw(TIMES), tuple(entries), Beacon(tuple(sorted(last.items()))))
+
+
+def is_short(content_type: str) -> bool:
+    return len(content_type) <= 100
