@@ -1,0 +1,92 @@
+"""Operators' commands about streams: what is missing, which stream is accepted."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+from ferry_runtime.commands.configured import EXIT_CODES
+from ferry_runtime.commands.failure import fail
+from inner_agent import lookup, stream_orders
+from inner_agent.command_frame import CONFIG, JSON, load, moment, parse_hex, print_rows
+
+_ANSWER_S: Final = 10.0
+
+
+@click.command(epilog=EXIT_CODES)
+@CONFIG
+@JSON
+def gaps(config_path: Path, *, as_json: bool) -> None:
+    """List missing ferry files by exact range; exit code 1 if there are any."""
+    with lookup.open_journal(load(config_path)[0]) as journal:
+        found = journal.gaps()
+    rows = [
+        {
+            "stream": one.stream_id.hex(),
+            "first": one.first_sequence,
+            "last": one.last_sequence,
+            "since": moment(one.opened_at_ms),
+            "given_up": one.given_up,
+            "mend": f"ferry-outer resend --range {one.first_sequence}-{one.last_sequence}",
+        }
+        for one in found
+    ]
+    print_rows(rows, as_json=as_json, nothing="nothing is missing")
+    if rows:
+        sys.exit(1)
+
+
+@click.group(invoke_without_command=True, epilog=EXIT_CODES)
+@click.pass_context
+@CONFIG
+@JSON
+def streams(context: click.Context, config_path: Path, *, as_json: bool) -> None:
+    """List the streams that trusted senders showed, and accept a new one."""
+    context.obj = config_path
+    if context.invoked_subcommand is not None:
+        return
+    with lookup.open_journal(load(config_path)[0]) as journal:
+        rows = [
+            {
+                "stream": one.stream_id.hex(),
+                "sender": one.sender,
+                "state": one.state,
+                "next": one.next_sequence,
+                "last_file": moment(one.last_file_at_ms),
+            }
+            for one in journal.streams()
+        ]
+    print_rows(rows, as_json=as_json, nothing="no stream was seen yet")
+
+
+@streams.command(epilog=EXIT_CODES)
+@click.argument("stream", metavar="STREAM_ID")
+@click.pass_context
+def accept(context: click.Context, stream: str) -> None:
+    """Accept the stream of an outer that was installed anew; its old one is retired."""
+    _order(context.obj, "accept_stream", stream)
+
+
+@streams.command("give-up-gap", epilog=EXIT_CODES)
+@click.argument("stream", metavar="STREAM_ID")
+@click.pass_context
+def give_up_gap(context: click.Context, stream: str) -> None:
+    """Go on without the files that a held stream waits for; the range stays reported."""
+    _order(context.obj, "give_up_gap", stream)
+
+
+def _order(config_path: Path, kind: stream_orders.OrderKind, stream: str) -> None:
+    config = load(config_path)[0]
+    folder = config.agent.state_dir / stream_orders.ORDERS_NAME
+    order = stream_orders.Order(kind, parse_hex(stream, 16), getpass.getuser())
+    name = stream_orders.submit(folder, order)
+    given = stream_orders.wait_for_answer(folder, name, _ANSWER_S)
+    if given is None:
+        fail("the verifier did not answer", "Start it; the order stands and is executed then")
+    if not given.done:
+        fail(given.detail)
+    click.echo(given.detail)
