@@ -1,4 +1,8 @@
-"""What the machine itself allows: the bare steps that no ferry can do without."""
+"""What the machine itself allows: the bare steps that no ferry can do without.
+
+Both are paced like the messages that they are compared with: after a few idle milliseconds every
+step of a machine takes longer than in a tight loop.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,9 @@ from pathlib import Path
 from ferry_format.medium.watch import Watch
 
 
-def publish_and_notice(folder: Path, count: int, size: int = 3500) -> list[float]:
+def publish_and_notice(
+    folder: Path, count: int, interval_s: float, size: int = 3500
+) -> list[float]:
     """Seconds of write + fsync + rename + directory event, one file at a time.
 
     The bytes are as many as a ferry file with one 2 kB message has. The event is waited for by the
@@ -25,6 +31,7 @@ def publish_and_notice(folder: Path, count: int, size: int = 3500) -> list[float
     directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     seconds = []
     for number in range(count):
+        time.sleep(interval_s)
         started_s = time.perf_counter()
         aside = folder / f".{number}"
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
@@ -40,7 +47,7 @@ def publish_and_notice(folder: Path, count: int, size: int = 3500) -> list[float
     return seconds
 
 
-def loopback_round_trip(count: int, size: int = 2000) -> list[float]:
+def loopback_round_trip(count: int, interval_s: float, size: int = 2000) -> list[float]:
     """Seconds of a bare round trip of `size` bytes to a blocking echo in another thread."""
     server = socket.create_server(("127.0.0.1", 0))
 
@@ -58,6 +65,7 @@ def loopback_round_trip(count: int, size: int = 2000) -> list[float]:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         data = os.urandom(size)
         for _ in range(count):
+            time.sleep(interval_s)
             started_s = time.perf_counter()
             client.sendall(data)
             _read_exactly(client, size)

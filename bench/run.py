@@ -148,8 +148,10 @@ def median_of(runs: Sequence[dict[str, float]]) -> dict[str, object]:
 def measure(where: Path, label: str, plan: Plan) -> dict[str, dict[str, object]]:
     """Floors, one at a time, and saturation on one filesystem."""
     folder = Path(tempfile.mkdtemp(prefix="ferry-bench-", dir=where))
-    file_floor = percentiles(floors.publish_and_notice(folder / "floor", plan.floor_count))
-    loop_floor = percentiles(floors.loopback_round_trip(plan.floor_count))
+    file_floor = percentiles(
+        floors.publish_and_notice(folder / "floor", plan.floor_count, plan.interval_s)
+    )
+    loop_floor = percentiles(floors.loopback_round_trip(plan.floor_count, plan.interval_s))
     measured = Measured(folder)
     measured.send("paced", "warm", plan.warm_up, f"--interval-s={plan.interval_s}")
     paced = [
