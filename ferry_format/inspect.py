@@ -65,28 +65,41 @@ def inspect(
     """Find out what these keys let us. Never raises for what the file holds."""
     report = Report(len(data))
     try:
-        report.header = read_untrusted_header(data)
+        header = report.header = read_untrusted_header(data)
         report.checked = ("frame",)
+        report.checked += _names_that_hold(header, sender, receiver, lane)
         if sender is None:
             return report
-        _check_names(report.header, sender, lane)
         report.digest = verify_signature(data, sender)
-        report.checked += ("signature",) if lane is None else ("lane", "signature")
+        report.checked += ("signature",)
         if receiver is not None and lane is not None:
-            trusted = TrustedSender("inspected", sender, frozenset({1}), frozenset())
+            trusted = TrustedSender("inspected", sender, frozenset({header.suite}), frozenset())
             opener = Opener(TrustStore([trusted]), [receiver], lane)
             report.content = opener.read(opener.verify(data, now_ms))
-            report.checked += ("receiver", "content")
+            report.checked += ("content",)
     except Refused as refusal:
         report.refusal = refusal
     return report
 
 
-def _check_names(header: Header, sender: PublicKey, lane: str | None) -> None:
-    if header.sender_key_id != sender.key_id:
-        raise Refused(reasons.UNKNOWN_SENDER, "another key than the one given")
-    if lane is not None and header.lane_id != lane_id(lane):
-        raise Refused(reasons.WRONG_LANE)
+def _names_that_hold(
+    header: Header, sender: PublicKey | None, receiver: KeyFile | None, lane: str | None
+) -> tuple[str, ...]:
+    """Which of the names given are the frame's, in the order of SPEC.md 4.3."""
+    held: list[str] = []
+    if sender is not None:
+        if header.sender_key_id != sender.key_id:
+            raise Refused(reasons.UNKNOWN_SENDER, "another key than the one given")
+        held.append("sender")
+    if lane is not None:
+        if header.lane_id != lane_id(lane):
+            raise Refused(reasons.WRONG_LANE)
+        held.append("lane")
+    if receiver is not None and receiver.public is not None:
+        if header.receiver_key_id != receiver.public.key_id:
+            raise Refused(reasons.WRONG_RECEIVER, "another key than the one given")
+        held.append("receiver")
+    return tuple(held)
 
 
 def as_text(report: Report) -> str:
@@ -97,9 +110,9 @@ def as_text(report: Report) -> str:
         lines += [f"  {name}: {value}{told}" for name, value in _frame(report).items()]
     if report.content is not None:
         content = report.content
-        lines.append(f"sealed at {_moment(content.sealed_at_ms)}; {_kind(content)}")
+        lines.append(f"Sealed at {_moment(content.sealed_at_ms)}; {_kind(content)}")
         lines += [
-            f"  up to now on {channel}: {count} messages"
+            f"  highest number so far on {channel}: {count}"
             for channel, count in content.beacon.channel_counts
         ]
         lines += ["  " + _entry_text(entry) for entry in content.entries]
@@ -113,8 +126,11 @@ def as_json(report: Report) -> str:
         "verified": report.digest is not None and refusal is None,
         "checked": list(report.checked),
         "reason": None if refusal is None else refusal.reason.code,
+        "meaning": None if refusal is None else refusal.reason.meaning,
+        "action": None if refusal is None else refusal.reason.action,
         "where": None if refusal is None else refusal.where,
         "file_bytes": report.file_bytes,
+        "frame_verified": report.digest is not None,
         "frame": _frame(report),
     }
     if content is not None:
@@ -188,8 +204,10 @@ def _entry(entry: Entry) -> dict[str, object]:
 def _entry_text(entry: Entry) -> str:
     start = f"{entry.channel} {entry.channel_sequence}: {entry.message_id.hex()}"
     if isinstance(entry, Envelope):
-        return f"{start} {entry.content_type}, {len(entry.payload)} bytes"
-    return f"{start} withdrawn ({entry.reason})"
+        size, digest = len(entry.payload), hashlib.sha256(entry.payload).hexdigest()
+        at = _moment(entry.accepted_at_ms)
+        return f"{start} accepted {at}, {entry.content_type}, {size} bytes, SHA-256 {digest}"
+    return f"{start} withdrawn {_moment(entry.withdrawn_at_ms)} ({entry.reason})"
 
 
 def _moment(at_ms: int) -> str:
@@ -222,14 +240,18 @@ def command(
     *,
     in_json: bool,
 ) -> None:
-    """Say what a ferry file is, whether it holds, and if not, why. Shows no payload."""
+    """Say what a ferry file is, whether it holds, and if not, why. Shows no payload.
+
+    What only the inner's policy and journal know is not judged: periods and revocations of keys,
+    channels, and the file's place in its stream.
+    """
     if receiver_key is not None and (sender_key is None or lane is None):
         raise click.UsageError("--receiver-key needs --sender-key and --lane")
     with file.open("rb") as opened:
         data = opened.read(limits.FILE_BYTES_MAX + 1)
     try:
         sender = None if sender_key is None else _sender(sender_key)
-        receiver = None if receiver_key is None else _key_file(receiver_key)
+        receiver = None if receiver_key is None else _receiver(receiver_key)
     except FerryError as error:
         raise click.UsageError(f"{error}. {error.reason.action}") from error
     report = inspect(data, sender, receiver, lane, time.time_ns() // 1_000_000)
@@ -243,6 +265,13 @@ def _sender(text: str) -> PublicKey:
     key = _key_file(Path(text)).public
     if key is None or key.kind is not KeyKind.SIGN:
         raise Refused(reasons.BAD_KEY_FILE, f"{text}: not a sender's key")
+    return key
+
+
+def _receiver(path: Path) -> KeyFile:
+    key = _key_file(path)
+    if key.kind is not KeyKind.RECEIVE or key.private is None:
+        raise Refused(reasons.BAD_KEY_FILE, f"{path}: not a receiver's private key")
     return key
 
 

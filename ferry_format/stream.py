@@ -12,6 +12,7 @@ Pure decisions, SPEC.md chapter 7. The table:
 | earlier, received   | same digest                                      | Repeated             |
 | earlier, received   | another digest                                   | refused sequence_reused |
 | later than the next |                                                  | Ahead                |
+| the largest there is | (none could follow it)                          | refused bad_frame    |
 
 An `Ahead` file is not taken: the receiver waits for what is missing, or gives it up with `skip_to`,
 which records the exact missing range.
@@ -22,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ferry_format import reasons
+from ferry_format import limits, reasons
 from ferry_format.container import GENESIS_DIGEST
 from ferry_format.reasons import Refused
 
@@ -93,8 +94,10 @@ def judge(
     """Place a verified file of this stream in it.
 
     `received` looks up a received file's link by sequence, None if it was not received.
-    Raises Refused: CHAIN_BROKEN or SEQUENCE_REUSED.
+    Raises Refused: CHAIN_BROKEN, SEQUENCE_REUSED, or BAD_FRAME for the one sequence without a next.
     """
+    if sequence >= limits.SEQUENCE_MAX:
+        raise Refused(reasons.BAD_FRAME, "sequence")
     if sequence > state.next_sequence:
         return Ahead(Gap(state.next_sequence, sequence - 1))
     if sequence == state.next_sequence:

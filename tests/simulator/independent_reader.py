@@ -340,6 +340,8 @@ class Stream:
         sequence, known = file.sequence, self.received.get(file.sequence)
         if file.stream_id != self.stream_id:
             raise Refusal("stream", "unknown_stream")
+        if sequence == SEQUENCE_MOST:
+            raise Refusal("stream", "bad_frame")
         if sequence > self.next:
             return "wait"
         if known is not None:

@@ -355,6 +355,7 @@ def make_stream(made: Collection, stream: dict[int, bytes]) -> None:
         ),
         ("chain-broken", "chain_broken", "names another file before it", seal(2, astray), [1]),
         ("first-follows", "chain_broken", "a first file with another before", seal(1, astray), []),
+        ("last-sequence", "bad_frame", "the one without a next", seal(2**63 - 1, first), [1]),
         (
             "late-forged",
             "chain_broken",
