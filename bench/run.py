@@ -50,8 +50,8 @@ class Plan:
     connections: int
 
 
-FULL = Plan(5, 1000, 200, 1000, 0.005, 12_800, 32)
-QUICK = Plan(1, 200, 50, 200, 0.005, 1_280, 32)
+FULL = Plan(5, 1000, 200, 1000, 0.01, 12_800, 32)
+QUICK = Plan(1, 200, 50, 200, 0.01, 1_280, 32)
 
 
 class Measured:

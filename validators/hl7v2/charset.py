@@ -8,6 +8,7 @@ cut off first.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from ferry_format.reasons import CHARSET_NOT_ALLOWED, NOT_DECODABLE, Refused
@@ -65,6 +66,7 @@ _NOISE: Final = str.maketrans("", "", " -_/.")
 _CANDIDATES: Final = (UTF_8, GB18030, LATIN_1)
 
 
+@lru_cache(maxsize=64)
 def by_declared_name(name: str) -> Charset | None:
     """Return the set that an MSH-18 value names, or None if it is not one we read."""
     return _BY_DECLARED_NAME.get(name.upper().translate(_NOISE))

@@ -7,6 +7,7 @@ first HEADER_BYTES_MAX bytes only, and nothing it returns has been checked.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from ferry_format.reasons import Refused
@@ -75,7 +76,12 @@ def read_header(payload: bytes, default_charset: str = "UTF-8") -> MessageHeader
 
     `default_charset` is the channel's (a CharsetName of the policy). Never raises.
     """
-    line = header_line(payload.removeprefix(BYTE_ORDER_MARK))
+    return _read_line(header_line(payload.removeprefix(BYTE_ORDER_MARK)), default_charset)
+
+
+# A message's header is asked for a few times on its way (its answer, its identity): 15 µs once.
+@lru_cache(maxsize=128)
+def _read_line(line: bytes, default_charset: str) -> MessageHeader | None:
     charset = _charset_of(line, BY_POLICY_NAME.get(default_charset, UTF_8))
     text = line.decode(charset.codec)
     separators = read_separators(text)
