@@ -24,6 +24,7 @@ from ferry_runtime.logs import event
 from outer_agent.admission import Admitted, Fingerprint, Receipt
 from outer_agent.commit import Committer, Outcome, Reuse, Waiting
 from outer_agent.metrics import OuterMetrics
+from outer_agent.retention_clock import RetentionClock
 from outer_agent.spool import Spool
 
 _LOG = logging.getLogger("ferry.outer.publisher")
@@ -78,6 +79,9 @@ class Publisher:
         self._metrics = metrics
         self._spool_free_bytes = spool_free_bytes
         self._clock_ms = clock_ms
+        self._retention_clock = RetentionClock(
+            spool.retention_at_ms(), clock_ms(), time.monotonic()
+        )
         self._queue: deque[_Queued] = deque()
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
@@ -246,12 +250,10 @@ class Publisher:
 
     def _clean_and_measure(self) -> bool:
         """Delete what has had its time; whether medium or spool has no room left."""
-        keep, now_ms = self._retention, self._clock_ms()
-        spool_before_ms = now_ms - int(keep.spool_keep_hours * _HOUR_MS)
+        keep = self._retention
+        now_ms = self._retention_clock.now_ms(self._clock_ms(), time.monotonic())
         self._spool.mark_published(self._committer.published_up_to)
-        self._spool.prune(
-            spool_before_ms, keep.spool_bytes_max, fingerprints_older_than_ms=spool_before_ms
-        )
+        self._spool.prune(now_ms, int(keep.spool_keep_hours * _HOUR_MS), keep.spool_bytes_max)
         self._medium.clean(
             self._committer.stream_id,
             now_ms - int(keep.medium_keep_hours * _HOUR_MS),

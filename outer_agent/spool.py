@@ -37,7 +37,8 @@ CREATE TABLE stream (
   stream_id BLOB NOT NULL,
   created_at_ms INTEGER NOT NULL,
   last_sequence INTEGER NOT NULL,
-  last_digest BLOB NOT NULL
+  last_digest BLOB NOT NULL,
+  retention_at_ms INTEGER
 );
 CREATE TABLE channels (
   channel TEXT PRIMARY KEY,
@@ -133,7 +134,8 @@ class Spool:
             f"PRAGMA user_version = {SCHEMA_VERSION};"
         )
         self._database.execute(
-            "INSERT INTO stream VALUES (1, ?, ?, 0, ?)", (new_stream_id(), now_ms, GENESIS_DIGEST)
+            "INSERT INTO stream VALUES (1, ?, ?, 0, ?, NULL)",
+            (new_stream_id(), now_ms, GENESIS_DIGEST),
         )
         self._database.execute("COMMIT")
 
@@ -241,21 +243,31 @@ class Spool:
         """
         return self._files("published = 1 AND sequence BETWEEN ? AND ?", (first, last))
 
-    def prune(self, older_than_ms: int, bytes_max: int, *, fingerprints_older_than_ms: int) -> int:
-        """Delete published files by age, then by size, oldest first. Returns how many.
+    def retention_at_ms(self) -> int | None:
+        """How far the clock of deletion had come when `prune` ran last."""
+        with _faults(self._path):
+            row = self._database.execute("SELECT retention_at_ms FROM stream").fetchone()
+        at_ms: int | None = row[0]
+        return at_ms
+
+    def prune(self, now_ms: int, keep_ms: int, bytes_max: int) -> int:
+        """Delete published files by age, then by size, oldest first, and old fingerprints.
+
+        `now_ms` is the clock of deletion (`retention_clock`). Returns how many files went.
 
         Bounded work a call, so that the agent is never held up for long.
         """
         with self._transaction():
-            freed = self._delete_files("sealed_at_ms < ?", (older_than_ms,), _PRUNED_PER_CALL)
+            freed = self._delete_files("sealed_at_ms < ?", (now_ms - keep_ms,), _PRUNED_PER_CALL)
             while self._bytes_kept - sum(freed) > bytes_max and len(freed) < _PRUNED_PER_CALL:
                 oldest = self._delete_files("TRUE", (), 1)
                 if not oldest:
                     break
                 freed += oldest
             self._database.execute(
-                "DELETE FROM fingerprints WHERE accepted_at_ms < ?", (fingerprints_older_than_ms,)
+                "DELETE FROM fingerprints WHERE accepted_at_ms < ?", (now_ms - keep_ms,)
             )
+            self._database.execute("UPDATE stream SET retention_at_ms = ?", (now_ms,))
         self._bytes_kept -= sum(freed)
         with _faults(self._path):
             self._database.execute("PRAGMA incremental_vacuum(2000)").fetchall()

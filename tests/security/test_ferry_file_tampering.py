@@ -6,6 +6,7 @@ import resource
 import time
 import tracemalloc
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgpack
@@ -14,10 +15,12 @@ import pytest
 from ferry_format import container, envelope
 from ferry_format.container import GENESIS_DIGEST, Opener, Sealer
 from ferry_format.envelope import Beacon, Content, Envelope
+from ferry_format.identifiers import lane_id
 from ferry_format.keys import KeyKind, TrustedSender, TrustStore, generate
 from ferry_format.reasons import Refused
 from ferry_format.stream import Link, StreamState, advance, judge
 from ferry_format.suites import ed25519_hybrid as suite
+from tests.simulator.frames import LANE
 from tests.simulator.vectors import site
 
 NOW_MS = 1_795_000_000_000
@@ -35,6 +38,11 @@ def content(number: int = 1) -> Content:
 def seal(sequence: int = 1, previous: bytes = GENESIS_DIGEST, **changes) -> container.SealedFile:
     said = {"signing_key": SIGN, "receiver": RECEIVE.public, "lane": "lane", "stream_id": STREAM}
     return Sealer(**{**said, **changes}).seal(sequence, previous, content(sequence))
+
+
+# Sealed here, since the watched tests leave nothing to seal with.
+FILE = seal()
+ELSEWHERE = seal(2, stream_id=OTHER_STREAM)
 
 
 def opener(lane: str = "lane", **changes) -> Opener:
@@ -66,13 +74,41 @@ def parsers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(envelope, "decode", watched("envelope.decode"))
     monkeypatch.setattr(msgpack, "Unpacker", watched("msgpack.Unpacker"))
     monkeypatch.setattr(msgpack, "unpackb", watched("msgpack.unpackb"))
-    monkeypatch.setattr(suite, "decrypt", watched("decrypt"))
-    monkeypatch.setattr(suite, "decapsulate", watched("decapsulate"))
+    for name in ("decrypt", "decapsulate", "AESGCM", "HKDF"):
+        monkeypatch.setattr(suite, name, watched(name))
     return called
 
 
+def test_the_watch_sees_each_step_behind_the_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What proves that the empty lists below mean something."""
+    data, reader, called = seal().data, opener(), []
+
+    def also(module: object, name: str) -> None:
+        true = getattr(module, name)
+
+        def call(*said, **named):
+            called.append(name)
+            return true(*said, **named)
+
+        monkeypatch.setattr(module, name, call)
+
+    for module, name in (
+        (envelope, "decode"),
+        (msgpack, "Unpacker"),
+        (suite, "decrypt"),
+        (suite, "decapsulate"),
+        (suite, "AESGCM"),
+        (suite, "HKDF"),
+    ):
+        also(module, name)
+    verified = reader.verify(data, NOW_MS)
+    assert called == []
+    reader.unseal(verified)
+    assert called == ["decapsulate", "decrypt", "HKDF", "AESGCM", "decode", "Unpacker"]
+
+
 def test_every_bit_flipped_is_refused_before_any_parser(parsers: list[str]) -> None:
-    data = seal().data
+    data = FILE.data
     reader = opener()
     reader.verify(data, NOW_MS)
     codes: Counter[str] = Counter()
@@ -86,11 +122,11 @@ def test_every_bit_flipped_is_refused_before_any_parser(parsers: list[str]) -> N
 
 
 def test_every_truncation_and_every_appended_byte_is_refused(parsers: list[str]) -> None:
-    data = seal().data
+    data = FILE.data
     reader = opener()
     for size in range(len(data)):
         code = refusal(lambda size=size: reader.verify(data[:size], NOW_MS))
-        assert code in {"file_too_short", "bad_frame"}
+        assert code == ("file_too_short" if size < container.FRAME_BYTES else "bad_frame")
     for extra in (b"\0", b"\n", data):
         longer = data + extra
         assert refusal(lambda longer=longer: reader.verify(longer, NOW_MS)) == "trailing_bytes"
@@ -98,7 +134,7 @@ def test_every_truncation_and_every_appended_byte_is_refused(parsers: list[str])
 
 
 def test_no_field_of_the_frame_can_be_taken_from_another_lawful_file(parsers: list[str]) -> None:
-    first, second = seal(1).data, seal(2, stream_id=OTHER_STREAM).data
+    first, second = FILE.data, ELSEWHERE.data
     edges = [0, 3, 11, 12, 14, 17, 49, 83, 117, 135, 144, 178, 181, 1349, 1354, len(first) - 66]
     for start, end in zip(edges, [*edges[1:], len(first)], strict=True):
         mixed = first[:start] + second[start:end] + first[end:]
@@ -153,6 +189,41 @@ def test_a_ciphertext_signed_under_another_place_does_not_open() -> None:
     moved[181 : len(moved) - 2] = first[181 : len(first) - 66]
     signed = bytes(moved) + suite.sign(SIGN.signing_key(), suite.digest(bytes(moved)))
     reader = opener()
+    verified = reader.verify(signed, NOW_MS)
+    assert refusal(lambda: reader.unseal(verified)) == "unseal_failed"
+
+
+def test_sealed_content_cannot_be_moved_by_whoever_holds_the_signing_key() -> None:
+    """Each name that the frame gives is bound into the seal: another name, and it does not open."""
+    published = site()
+    parts = published.parts(envelope.encode(content()))
+    trusted = TrustedSender("s", published.public("sender"), frozenset({1}), frozenset({"adt"}))
+    receivers = [published.keys["receiver"], published.keys["other-receiver"]]
+    changes = {
+        "lane": ("another-lane", {"lane": lane_id("another-lane")}),
+        "receiver": (LANE, {"receiver": published.public("other-receiver").key_id}),
+        "stream": (LANE, {"stream": OTHER_STREAM}),
+        "sequence": (LANE, {"sequence": 2}),
+        "previous": (LANE, {"previous": b"\1" * 32}),
+    }
+    for lane, changed in changes.values():
+        reader = Opener(TrustStore([trusted]), receivers, lane)
+        moved = replace(parts, **changed).signed(published.keys["sender"])
+        verified = reader.verify(moved, NOW_MS)
+        assert refusal(lambda: reader.unseal(verified)) == "unseal_failed"  # noqa: B023
+    reader = Opener(TrustStore([trusted]), receivers, LANE)
+    untouched = reader.verify(parts.signed(published.keys["sender"]), NOW_MS)
+    assert reader.unseal(untouched) == content()
+
+
+def test_an_epoch_remembered_for_one_sender_never_serves_another() -> None:
+    """The memory of epochs is by all that the epoch is bound to, not by its bytes alone."""
+    first = seal(1).data
+    stolen = bytearray(seal(1, signing_key=OTHER_SIGN).data[: -suite.SIGNATURE_BYTES])
+    stolen[181:1349] = first[181:1349]
+    signed = bytes(stolen) + suite.sign(OTHER_SIGN.signing_key(), suite.digest(bytes(stolen)))
+    reader = opener()
+    reader.unseal(reader.verify(first, NOW_MS))
     verified = reader.verify(signed, NOW_MS)
     assert refusal(lambda: reader.unseal(verified)) == "unseal_failed"
 

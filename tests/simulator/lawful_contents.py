@@ -1,10 +1,10 @@
-"""Contents that senders make: a few fixed ones, and any that hypothesis draws."""
+"""Contents that senders make: a few fixed ones, any that hypothesis draws, and spoilt ones."""
 
 from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from ferry_format.envelope import Beacon, Content, Envelope, Tombstone
+from ferry_format.envelope import Beacon, Content, Envelope, Tombstone, encode
 from tests.simulator.frames import NOW_MS
 
 CHANNELS = ("adt", "lab", "x")
@@ -12,6 +12,8 @@ NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
 CONTENT_TYPE = r"[a-z]+/[a-z0-9][a-z0-9.+-]*(; charset=[A-Za-z0-9._-]+)?"
 COUNTS = st.integers(1, 2**63 - 9)
 TIMES = st.integers(0, 2**53 - 1)
+# Heads of msgpack values: what a random byte seldom makes of a content, an attacker does at once.
+HEADS = st.sampled_from([*range(0x80, 0xA2), *range(0xC0, 0xE1), 0xFF])
 
 
 def message(number: int, channel: str, sequence: int, payload: bytes) -> Envelope:
@@ -81,3 +83,14 @@ def contents(draw: st.DrawFn) -> Content:
 
 def is_short(content_type: str) -> bool:
     return len(content_type) <= 100
+
+
+@st.composite
+def plaintexts(draw: st.DrawFn) -> bytes:
+    """Lawful contents with up to four bytes changed, inserted or left out, perhaps cut short."""
+    data = bytearray(draw(contents().map(encode)))
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, max(len(data) - 1, 0)))
+        wide = draw(st.integers(0, 1))
+        data[at : at + wide] = draw(st.lists(HEADS | st.integers(0, 255), max_size=2))
+    return bytes(data[: draw(st.integers(0, len(data)) | st.just(len(data)))])

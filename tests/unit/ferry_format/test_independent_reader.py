@@ -21,7 +21,7 @@ from tests.simulator.independent_reader import (
     decode,
     read_file,
 )
-from tests.simulator.lawful_contents import CHANNELS, contents
+from tests.simulator.lawful_contents import CHANNELS, contents, plaintexts
 from tests.simulator.vectors import Vector, all_vectors, key, manifest
 
 NOW_MS = manifest()["now_ms"]
@@ -111,21 +111,6 @@ def test_whatever_is_sealed_both_open_to_the_same(
     assert opened.content[0] == content.sealed_at_ms
     assert opened.content[1] == list(map(list, content.beacon.channel_counts))
     assert opened.content[2] == as_lists(content)
-
-
-# Heads of msgpack values: what a random byte seldom makes of a content, an attacker does at once.
-HEADS = st.sampled_from([*range(0x80, 0xA2), *range(0xC0, 0xE1), 0xFF])
-
-
-@st.composite
-def plaintexts(draw: st.DrawFn) -> bytes:
-    """Lawful contents with up to four bytes changed, inserted or left out, perhaps cut short."""
-    data = bytearray(draw(contents().map(envelope.encode)))
-    for _ in range(draw(st.integers(0, 4))):
-        at = draw(st.integers(0, max(len(data) - 1, 0)))
-        wide = draw(st.integers(0, 1))
-        data[at : at + wide] = draw(st.lists(HEADS | st.integers(0, 255), max_size=2))
-    return bytes(data[: draw(st.integers(0, len(data)) | st.just(len(data)))])
 
 
 @settings(max_examples=400)

@@ -54,7 +54,7 @@ def test_a_sequence_cannot_be_committed_twice(spool: Spool) -> None:
 def test_only_published_files_are_pruned_by_age(spool: Spool) -> None:
     for sequence in (1, 2, 3):
         spool.commit(file(sequence, sealed_at_ms=sequence), {}, [], published_up_to=sequence - 1)
-    assert spool.prune(100, 10**9, fingerprints_older_than_ms=0) == 2
+    assert spool.prune(100, 0, 10**9) == 2
     assert [kept.sequence for kept in spool.unpublished()] == [3]
     assert spool.usage().files == 1
 
@@ -63,7 +63,7 @@ def test_pruning_by_size_takes_the_oldest_first(spool: Spool) -> None:
     for sequence in range(1, 6):
         spool.commit(file(sequence, 1000, 50), {}, [], published_up_to=sequence - 1)
     spool.mark_published(5)
-    spool.prune(0, 2500, fingerprints_older_than_ms=0)
+    spool.prune(0, 0, 2500)
     assert [kept.sequence for kept in spool.files(1, 9)] == [4, 5]
     assert spool.bytes_kept == spool.usage().bytes == 2000
 
@@ -71,7 +71,7 @@ def test_pruning_by_size_takes_the_oldest_first(spool: Spool) -> None:
 def test_pruning_never_moves_the_head(spool: Spool) -> None:
     spool.commit(file(1), {"adt": 1}, [], published_up_to=0)
     spool.mark_published(1)
-    spool.prune(10, 0, fingerprints_older_than_ms=10)
+    spool.prune(10, 0, 0)
     assert spool.usage().files == 0
     assert spool.head().last_sequence == 1
 
@@ -79,10 +79,10 @@ def test_pruning_never_moves_the_head(spool: Spool) -> None:
 def test_fingerprints_are_known_until_their_time_is_over(spool: Spool) -> None:
     fingerprint = Fingerprint(b"k" * 32, b"b" * 32)
     spool.commit(file(1), {}, [Remembered(fingerprint, b"i" * 16, 500)], published_up_to=0)
-    spool.prune(0, 10**9, fingerprints_older_than_ms=500)
+    spool.prune(500, 0, 10**9)
     assert spool.find(fingerprint) == b"i" * 16
     assert spool.knows_key(Fingerprint(b"k" * 32, b"x" * 32))
-    spool.prune(0, 10**9, fingerprints_older_than_ms=501)
+    spool.prune(501, 0, 10**9)
     assert spool.find(fingerprint) is None
 
 
@@ -103,3 +103,12 @@ def test_another_process_can_read_beside_the_writer(tmp_path: Path, spool: Spool
 
 def test_the_spool_is_readable_by_its_owner_alone(tmp_path: Path, spool: Spool) -> None:
     assert (tmp_path / "spool.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_how_far_deletion_had_come_is_remembered(tmp_path: Path, spool: Spool) -> None:
+    assert spool.retention_at_ms() is None
+    spool.prune(1234, 0, 10**9)
+    spool.close()
+    reopened = Spool(tmp_path / "spool.db", 0)
+    assert reopened.retention_at_ms() == 1234
+    reopened.close()
