@@ -13,6 +13,8 @@ import urllib.request
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from ferry_format.reasons import BY_CODE
 from ferry_runtime.addresses import parse_listen
 from inner_agent import lookup, operator_orders
@@ -49,6 +51,7 @@ class InnerStatus:
     agent: str
     ready: bool
     problem: str
+    sinks_down: tuple[str, ...]
     streams: tuple[StreamStatus, ...]
     missing: tuple[tuple[str, int, int], ...]
     quarantine_entries: int
@@ -60,7 +63,7 @@ class InnerStatus:
         """Whether messages cross and nothing needs a person."""
         dead = sum(channel.dead for channel in self.channels.values())
         refused = any(stream.state == "refused" for stream in self.streams)
-        return self.ready and not self.missing and not dead and not refused
+        return self.ready and not (self.missing or dead or refused or self.sinks_down)
 
 
 def look(config: InnerConfig, channels: list[str]) -> InnerStatus:
@@ -96,6 +99,7 @@ def look(config: InnerConfig, channels: list[str]) -> InnerStatus:
         config.agent.name,
         ready,
         problem,
+        _sinks_down(config) if ready else (),
         streams,
         missing,
         totals.quarantine_entries,
@@ -115,6 +119,7 @@ def as_text(status: InnerStatus) -> str:
         f"{status.agent}: {'well' if status.well else 'NOT WELL'}"
         + (f" ({status.problem})" if status.problem else "")
     ]
+    lines += [f"SINK DOWN: {name} (messages wait and are retried)" for name in status.sinks_down]
     lines += [
         f"stream {one.stream_id} of {one.sender}: {one.state}, next file {one.next_sequence},"
         f" last one {one.last_file_age_s} s ago"
@@ -141,13 +146,33 @@ def explain(code: str | None) -> str:
 
 
 def _ready(config: InnerConfig) -> tuple[bool, str]:
-    listen = parse_listen(config.metrics.listen)
-    url = f"http://{listen.host}:{listen.port}/readyz"
     try:
-        with urllib.request.urlopen(url, timeout=_ANSWER_S):
-            return True, ""
+        _ask(config, "/readyz")
     except urllib.error.HTTPError as error:
-        body = json.loads(error.read() or b"{}")
+        with error:
+            body = json.loads(error.read() or b"{}")
         return False, str(body.get("missing", ""))
     except OSError:
         return False, "the replayer does not answer"
+    return True, ""
+
+
+def _sinks_down(config: InnerConfig) -> tuple[str, ...]:
+    """The sinks that could not be reached when last tried, as the replayer's metrics say."""
+    try:
+        text = _ask(config, "/metrics")
+    except OSError:
+        return ()
+    return tuple(
+        sample.labels["sink"]
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "ferry_inner_sink_up" and sample.value == 0
+    )
+
+
+def _ask(config: InnerConfig, path: str) -> str:
+    listen = parse_listen(config.metrics.listen)
+    url = f"http://{listen.host}:{listen.port}{path}"
+    with urllib.request.urlopen(url, timeout=_ANSWER_S) as answer:
+        return str(answer.read().decode())

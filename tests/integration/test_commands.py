@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,20 @@ def test_status_of_an_agent_that_does_not_run_is_not_well(pair: FerryPair) -> No
     told = outer(pair, "status")
     assert told.returncode == 1
     assert "NOT WELL (the agent does not answer)" in told.stdout
+
+
+def test_status_of_the_inner_names_a_sink_that_is_down(pair: FerryPair) -> None:
+    pair.start_inner()
+    try:
+        while not pair.is_ready("inner"):
+            pair.check_alive()
+        deadline_s = time.monotonic() + 20
+        while "SINK DOWN: his" not in (told := inner(pair, "status")).stdout:
+            assert time.monotonic() < deadline_s, told.stdout
+        assert told.returncode == 1
+        assert "NOT WELL" in told.stdout
+    finally:
+        pair.stop()
 
 
 @pytest.mark.parametrize("wanted", ["x", "5-3", "0", "1-2-3"])
