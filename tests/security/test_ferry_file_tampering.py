@@ -20,7 +20,7 @@ from ferry_format.keys import KeyKind, TrustedSender, TrustStore, generate
 from ferry_format.reasons import Refused
 from ferry_format.stream import Link, StreamState, advance, judge
 from ferry_format.suites import ed25519_hybrid as suite
-from tests.simulator.frames import LANE
+from tests.simulator.frames import LANE, SEAL_BYTES, Parts
 from tests.simulator.vectors import site
 
 NOW_MS = 1_795_000_000_000
@@ -216,16 +216,27 @@ def test_sealed_content_cannot_be_moved_by_whoever_holds_the_signing_key() -> No
     assert reader.unseal(untouched) == content()
 
 
-def test_an_epoch_remembered_for_one_sender_never_serves_another() -> None:
-    """The memory of epochs is by all that the epoch is bound to, not by its bytes alone."""
-    first = seal(1).data
-    stolen = bytearray(seal(1, signing_key=OTHER_SIGN).data[: -suite.SIGNATURE_BYTES])
-    stolen[181:1349] = first[181:1349]
-    signed = bytes(stolen) + suite.sign(OTHER_SIGN.signing_key(), suite.digest(bytes(stolen)))
+def test_an_epoch_remembered_for_one_stream_never_serves_another() -> None:
+    """Whoever knows an epoch's secret cannot use it elsewhere, though the reader remembers it."""
+    assert RECEIVE.public is not None
+    assert SIGN.public is not None
+    keys = (SIGN.public.key_id, RECEIVE.public.key_id, lane_id("lane"))
+    context = keys[2] + keys[0] + keys[1] + STREAM
+    receiving = suite.receive_public_key(RECEIVE.public.raw)
+    secret, encapsulation = suite.encapsulate(receiving, context)
+    plaintext = envelope.encode(content())
+
+    def with_that_epoch(stream: bytes) -> bytes:
+        said = (*keys, stream, 1, encapsulation)
+        size = len(plaintext) + SEAL_BYTES
+        place = stream + (1).to_bytes(8, "big")
+        sealed = suite.encrypt(secret, place, Parts(*said, b"", size).front(), plaintext)
+        return Parts(*said, sealed, size).signed(SIGN)
+
     reader = opener()
-    reader.unseal(reader.verify(first, NOW_MS))
-    verified = reader.verify(signed, NOW_MS)
-    assert refusal(lambda: reader.unseal(verified)) == "unseal_failed"
+    assert reader.unseal(reader.verify(with_that_epoch(STREAM), NOW_MS)) == content()
+    elsewhere = reader.verify(with_that_epoch(OTHER_STREAM), NOW_MS)
+    assert refusal(lambda: reader.unseal(elsewhere)) == "unseal_failed"
 
 
 def test_replayed_reordered_and_respliced_files_are_told_apart() -> None:
@@ -246,10 +257,15 @@ def test_replayed_reordered_and_respliced_files_are_told_apart() -> None:
     assert type(place(2, second, first.digest)).__name__ == "Next"
 
 
+def tree(width: int, depth: int) -> bytes:
+    return bytes((0x90 + width,)) + tree(width, depth - 1) * width if depth else b"\x90"
+
+
 def bombs() -> dict[str, bytes]:
     deep = 20_000_000
     return {
         "nested arrays": b"\x93" + b"\x91" * deep + b"\x01",
+        "tree of arrays": b"\x93" + tree(5, 9) + b"\x90\x90",
         "empty arrays": b"\x93\x01\x90\xdd" + (4097).to_bytes(4, "big") + b"\x90" * deep,
         "many channels": b"\x93\x01\xdd" + (2**32 - 1).to_bytes(4, "big") + b"\x92\xa1a\x01" * 1000,
         "arrays in an entry": b"\x93\x01\x90\x91\x97\x00" + b"\x9f" * deep,

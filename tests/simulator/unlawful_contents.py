@@ -68,6 +68,7 @@ def all_of_them() -> list[tuple[str, str, str, bytes]]:
         ("negative-time", BAD, "a negative time", pack([-1, [], []])),
         ("float-time", BAD, "a time as a float", pack([1.0, [], []])),
         ("nil-time", BAD, "nil in a time's place", pack([None, [], []])),
+        ("true-time", BAD, "true in a time's place", pack([True, [], []])),
         ("true-kind", BAD, "true in the kind's place", entry(kind=True)),
         ("no-msgpack", BAD, "c1, which msgpack never uses", b"\x93\xc1\x90\x90"),
         ("text-id", BAD, "a message id as text", entry(id="0" * 16)),

@@ -93,7 +93,7 @@ def test_two_senders_cannot_have_one_key() -> None:
         TrustStore(twice)
 
 
-# Points of order 1, 2, 4 and 8, and a y that is not reduced: under the first ones, signatures hold
+# Points of order 1, 2, 4 and 8, and three y that are not reduced: under the first ones, signatures hold
 # that nobody made (RFC 8032 leaves it to the application to refuse them).
 NO_KEYS = [
     "0100000000000000000000000000000000000000000000000000000000000000",
@@ -102,7 +102,9 @@ NO_KEYS = [
     "0000000000000000000000000000000000000000000000000000000000000080",
     "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
     "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
     "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "f0ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
 ]
 
 
