@@ -93,8 +93,8 @@ def test_two_senders_cannot_have_one_key() -> None:
         TrustStore(twice)
 
 
-# Points of order 1, 2, 4 and 8, and three y that are not reduced: under the first ones, signatures hold
-# that nobody made (RFC 8032 leaves it to the application to refuse them).
+# Points of order 1, 2, 4 and 8, under which signatures hold that nobody made (RFC 8032 leaves it to
+# the application to refuse them); and three y that are not reduced.
 NO_KEYS = [
     "0100000000000000000000000000000000000000000000000000000000000000",
     "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
