@@ -301,7 +301,9 @@ class Opener:
         memory_key = context + encapsulation
         secret = self._epochs.get(memory_key)
         if secret is None:
-            receiver = self._receivers[file.header.receiver_key_id]
+            receiver = self._receivers.get(file.header.receiver_key_id)
+            if receiver is None:  # verified by another opener
+                raise Refused(reasons.WRONG_RECEIVER)
             secret = suite_1.decapsulate(encapsulation, receiver, context)
             if secret is None:
                 raise Refused(reasons.UNSEAL_FAILED, "key encapsulation")

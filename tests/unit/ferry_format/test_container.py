@@ -185,3 +185,9 @@ def test_keys_of_the_wrong_kind_are_refused_at_the_start() -> None:
     for key in (SIGN, public_only):
         with pytest.raises(Refused, match="bad_key_file"):
             opener(key)
+
+
+def test_a_file_that_another_opener_verified_is_refused_by_one_without_its_key() -> None:
+    verified = opener().verify(sealer().seal(1, GENESIS_DIGEST, HEARTBEAT).data, NOW_MS)
+    with pytest.raises(Refused, match="wrong_receiver"):
+        opener(NEW_RECEIVE).unseal(verified)
