@@ -1,7 +1,7 @@
 """JSON text: parsed more strictly than RFC 8259 asks, written in one canonical form.
 
 Strict, because two readers must never see two messages: no duplicate keys, no NaN, no number that a
-double does not hold, no lone surrogates, no control characters, no byte order mark, bounded depth.
+double does not hold, no lone surrogates, no control characters, bounded depth.
 
 Canonical like RFC 8785 (no white space, sorted keys, shortest string escapes) but for two things:
 keys sort by code point, and a number with a fraction or an exponent keeps its digits as sent, since
@@ -46,10 +46,9 @@ def parse(data: bytes, depth_max: int, known_names: Collection[str] = ()) -> Jso
     Refused(NOT_DECODABLE, NOT_WELL_FORMED, DUPLICATE_KEY, NUMBER_NOT_ALLOWED, CONTROL_CHARACTER,
     LIMIT_EXCEEDED).
     """
-    if data.startswith(_BYTE_ORDER_MARK):
-        raise Refused(NOT_WELL_FORMED, "byte order mark")
     try:
-        text = data.decode("utf-8")
+        # A mark says nothing of the value (RFC 8259, 8.1); genuine senders put one. One only.
+        text = data.removeprefix(_BYTE_ORDER_MARK).decode("utf-8")
     except UnicodeDecodeError as error:
         raise Refused(NOT_DECODABLE, f"byte {error.start}") from None
 

@@ -133,12 +133,14 @@ LEFT_TO_THE_SCHEMA: Final = {
     "gen_json/many_keys_50000.json",
     "gen_json/proto.json",
 }
+# Genuine FHIR files begin with a byte order mark too; it is taken off, so it does not cross.
+NEUTRALISED: Final = {"gen_json/bom_utf8.json"}
 
 
 def test_hostile_json_of_the_corpora() -> None:
     found = [each for each in samples("malicious") if each.name.startswith("gen_json/")]
     accepted = {each.name for each in found if isinstance(judged(JSON, each.read()), Accepted)}
-    assert accepted == LEFT_TO_THE_SCHEMA
+    assert accepted == LEFT_TO_THE_SCHEMA | NEUTRALISED
 
 
 MEGABYTE = 1 << 20
