@@ -127,6 +127,11 @@ class Committer:
         itself, so that only the one at fault is refused. Raises StorageFault when the disk or
         medium broke its promise: the caller then stops for good.
         """
+        try:
+            # Before anybody is told that a message was taken: what is spooled must be published.
+            self._publish_unpublished()
+        except Unavailable as unavailable:
+            return [unavailable for _ in batch]
         plan = self._plan(batch)
         try:
             failure: FerryError | None = self._write(plan.fresh) if plan.fresh else None
@@ -135,6 +140,14 @@ class Committer:
                 return [self.commit([waiting])[0] for waiting in batch]
             failure = refusal
         return [_outcome(plan, index, waiting, failure) for index, waiting in enumerate(batch)]
+
+    def find(self, fingerprint: Fingerprint) -> bytes | None:
+        """The id of the message, durable everywhere, that this fingerprint was remembered with.
+
+        Raises Unavailable while something spooled is still to be published.
+        """
+        self._publish_unpublished()
+        return self._spool.find(fingerprint)
 
     def _plan(self, batch: Sequence[Waiting]) -> _Plan:
         fresh: list[Admitted] = []
@@ -184,6 +197,8 @@ class Committer:
             return failure
         self._sequence, self._digest = file.sequence, file.sealed.digest
         self._channels = channels
+        # Until it is published nothing may pass it: a later file would be seen without it.
+        self._unpublished.append(file)
         return self._publish(file, staged, entries, remembered)
 
     def _publish(
@@ -197,11 +212,11 @@ class Committer:
             try:
                 self._medium.publish(staged)
             except Unavailable as failure:
-                if self._is_visible(file) is False:
-                    self._withdraw(file, entries, remembered)
+                if self._is_visible(file) is False and self._withdraw(file, entries, remembered):
                     return failure
             else:
                 self._published_up_to = file.sequence
+                self._unpublished.remove(file)
                 return None
             if self._stopping.wait(_UNDECIDED_PAUSE_S):
                 return Unavailable(reasons.STOPPING)
@@ -214,8 +229,11 @@ class Committer:
 
     def _withdraw(
         self, file: SpooledFile, entries: Sequence[Envelope], remembered: Sequence[Remembered]
-    ) -> None:
-        """Put tombstones in the place of a spooled file that nobody has seen."""
+    ) -> bool:
+        """Put tombstones in the place of a spooled file that nobody has seen.
+
+        False if the spool has no room for that now: then the file stays, and is published later.
+        """
         now_ms = self._clock_ms()
         tombstones = [
             Tombstone(
@@ -229,9 +247,13 @@ class Committer:
         ]
         previous_digest = self._previous_digest(file)
         replacement = self._seal(file.sequence, tombstones, self._channels, previous_digest)
-        self._spool.replace(replacement, [row.fingerprint for row in remembered])
+        try:
+            self._spool.replace(replacement, [row.fingerprint for row in remembered])
+        except Unavailable:
+            return False
         self._digest = replacement.sealed.digest
-        self._unpublished.append(replacement)
+        self._unpublished[self._unpublished.index(file)] = replacement
+        return True
 
     def _previous_digest(self, file: SpooledFile) -> bytes:
         return read_untrusted_header(file.sealed.data).previous_digest

@@ -152,9 +152,12 @@ class Publisher:
         return await future
 
     async def find(self, fingerprint: Fingerprint) -> Receipt | None:
-        """The receipt that a message with this fingerprint was given before."""
+        """The receipt that a message with this fingerprint was given before.
+
+        Raises Unavailable while that cannot be told.
+        """
         earlier = await asyncio.get_running_loop().run_in_executor(
-            self._thread, self._spool.find, fingerprint
+            self._thread, self._committer.find, fingerprint
         )
         return None if earlier is None else Receipt(earlier, duplicate=True)
 

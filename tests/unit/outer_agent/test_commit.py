@@ -217,3 +217,44 @@ def test_a_message_that_the_format_refuses_spoils_no_other(outer: Outer) -> None
     assert [type(outcome).__name__ for outcome in outcomes] == ["Receipt", "Refused", "Receipt"]
     sequences = [content.entries[0].channel_sequence for content in outer.files()]
     assert sequences == [1, 2]
+
+
+def test_nothing_passes_a_file_that_was_undecided_when_the_agent_stopped(
+    outer: Outer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outer_agent.commit._UNDECIDED_PAUSE_S", 0.01)
+    outer.medium.fail_publish = Unavailable(reasons.MEDIUM_UNAVAILABLE)
+    outer.medium.visibility_unknown = 10**6
+    outer.committer.stop_waiting()
+    first = message(key=b"k")
+    [undecided] = outer.committer.commit([first])
+    assert isinstance(undecided, Unavailable)
+    [second] = outer.committer.commit([message()])
+    assert isinstance(second, Unavailable), "it would have passed the undecided one"
+    [repeated] = outer.committer.commit([first])
+    assert isinstance(repeated, Unavailable), "it is not on the medium yet"
+    outer.restart()
+    [content] = outer.files()
+    assert content.entries[0].message_id == first.admitted.message_id
+    [again] = outer.committer.commit([first])
+    assert again == Receipt(first.admitted.message_id, duplicate=True)
+
+
+def test_a_file_that_cannot_even_be_withdrawn_stays_first(
+    outer: Outer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outer_agent.commit._UNDECIDED_PAUSE_S", 0.01)
+    outer.medium.fail_publish = Unavailable(reasons.MEDIUM_UNAVAILABLE)
+    full = Unavailable(reasons.MEDIUM_FULL)
+
+    def no_room(*_: object) -> None:
+        outer.committer.stop_waiting()
+        raise full
+
+    monkeypatch.setattr(outer.spool, "replace", no_room)
+    with pytest.raises(Unavailable):
+        outer.committer.heartbeat()
+    outer.medium.fail_publish = None
+    outcomes = outer.committer.commit([message()])
+    assert isinstance(outcomes[0], Receipt)
+    assert [len(content.entries) for content in outer.files()] == [0, 1]
