@@ -65,6 +65,9 @@ class Journal(Protocol):
     def highest_position(self) -> int:
         """Return the highest position ever given out, 0 if none."""
 
+    def retention_at_ms(self) -> int | None:
+        """Return how far the clock of deletion has come; None before the first deletion."""
+
     def waiting_count(self, channel: str, after_position: int) -> int:
         """Return how many of the channel's messages lie above `after_position`."""
 

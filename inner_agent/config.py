@@ -14,7 +14,6 @@ from ferry_runtime.problem_words import Mistake
 from ferry_runtime.sections import AgentSection, AuditSection, MetricsSection, PolicySection
 from ferry_runtime.setting_types import (
     GIB,
-    ByteCount,
     FilePath,
     Hours,
     Name,
@@ -122,6 +121,10 @@ class ValidatorsSection(Section):
     )
 
 
+JournalBytes = Annotated[int, Strict(), Field(ge=GIB, le=2**60)]
+"""The quarantine alone may take a quarter of the least: what is refused must not fill it."""
+
+
 class JournalSection(Section):
     """What the inner keeps. Lies in agent.state_dir."""
 
@@ -130,11 +133,26 @@ class JournalSection(Section):
         description="Hours for which the payload of a delivered message is kept. What is not "
         "delivered is kept without limit.",
     )
-    bytes_max: ByteCount = Field(
-        default=100 * GIB,
-        description="Bytes that the journal may take. At this size the inner holds its place "
-        "rather than lose a message.",
+    keep_record_hours: Hours = Field(
+        default=4320.0,
+        description="Hours for which it stays known that a message crossed and what became of it; "
+        "within them its id is never taken again. At least keep_hours.",
     )
+    bytes_max: JournalBytes = Field(
+        default=100 * GIB,
+        description="Bytes that the journal may take, quarantine included. Above this size the "
+        "payloads of delivered messages go early; if that is not enough, the inner holds its "
+        "place rather than lose a message.",
+    )
+
+    @model_validator(mode="after")
+    def _records_outlive_payloads(self) -> Self:
+        if self.keep_record_hours < self.keep_hours:
+            raise Mistake(
+                "has keep_record_hours below keep_hours",
+                "Keep records at least as long as payloads.",
+            )
+        return self
 
 
 class HttpSink(Section):

@@ -16,6 +16,7 @@ import contextlib
 import os
 import sqlite3
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from ferry_format.reasons import STORAGE_FAILED, StorageFault
@@ -154,6 +155,7 @@ class DeliveryStore:
     def __init__(self, path: Path) -> None:
         self._connection = connect(path, create=True)
         self._data_version = -1
+        self._forgotten_up_to = 0
 
     def close(self) -> None:
         """Close the database."""
@@ -244,16 +246,25 @@ class DeliveryStore:
         return dict(rows.fetchall())
 
     def forget_delivered(self, settled_before_ms: int, rows_max: int) -> int:
-        """Delete the oldest delivered or discarded rows; return how many. Dead letters stay.
+        """Delete old delivered or discarded rows; return how many. Dead letters stay.
 
         Only rows at or below their channel's cursor go: there the cursor alone tells that they
-        are settled.
+        are settled. A call looks at `rows_max` rows, from where the last one stopped, and begins
+        anew at the first row that was settled since.
         """
         with transaction(self._connection):
-            return self._connection.execute(
-                "DELETE FROM deliveries WHERE position IN (SELECT position FROM deliveries AS d "
-                "WHERE state IN ('delivered', 'discarded') AND settled_at_ms < ? AND position <= "
+            rows = self._connection.execute(
+                "SELECT position, state, settled_at_ms, position <= "
                 "(SELECT c.position FROM cursors AS c WHERE c.channel = d.channel) "
-                "ORDER BY position LIMIT ?)",
-                (settled_before_ms, rows_max),
-            ).rowcount
+                "FROM deliveries AS d WHERE position > ? ORDER BY position LIMIT ?",
+                (self._forgotten_up_to, rows_max),
+            ).fetchall()
+            old = [*takewhile(lambda row: row[2] is None or row[2] < settled_before_ms, rows)]
+            gone = [
+                (position,)
+                for position, state, _, is_below_cursor in old
+                if is_below_cursor and state in (State.DELIVERED, State.DISCARDED)
+            ]
+            self._connection.executemany("DELETE FROM deliveries WHERE position = ?", gone)
+        self._forgotten_up_to = old[-1][0] if len(old) == rows_max else 0
+        return len(gone)

@@ -102,7 +102,7 @@ _MESSAGE = (
 _RECORD = (
     "position, message_id, stream_id, file_sequence, channel, channel_sequence, accepted_at_ms, "
     "received_at_ms, content_type, message_type, control_id, late, payload_bytes, "
-    "payload IS NOT NULL"
+    "EXISTS (SELECT 1 FROM payloads WHERE payloads.position = messages.position)"
 )
 
 
@@ -136,8 +136,8 @@ class JournalReader:
         payload does not open: with a wrong journal key every message must wait, not be lost.
         """
         rows = self._rows(
-            f"SELECT {_MESSAGE} FROM messages WHERE channel = ? AND position > ? "  # noqa: S608
-            "AND payload IS NOT NULL ORDER BY position LIMIT ?",
+            f"SELECT {_MESSAGE} FROM messages CROSS JOIN payloads USING (position) "  # noqa: S608
+            "WHERE channel = ? AND position > ? ORDER BY position LIMIT ?",
             (channel, after_position, limit),
         )
         return [self._message(row) for row in rows]
@@ -145,7 +145,8 @@ class JournalReader:
     def get(self, position: int) -> JournaledMessage | None:
         """One message; None if there is none, or its payload was pruned."""
         rows = self._rows(
-            f"SELECT {_MESSAGE} FROM messages WHERE position = ? AND payload IS NOT NULL",  # noqa: S608
+            f"SELECT {_MESSAGE} FROM messages CROSS JOIN payloads USING (position) "  # noqa: S608
+            "WHERE position = ?",
             (position,),
         )
         return self._message(rows[0]) if rows else None
@@ -214,6 +215,11 @@ class JournalReader:
             "ORDER BY stream_id, first_sequence"
         )
         return [GapRecord(*[*row[:4], bool(row[4])]) for row in rows]
+
+    def retention_at_ms(self) -> int | None:
+        """How far the clock of deletion has come; None before the journal was ever pruned."""
+        rows = self._rows("SELECT at_ms FROM retention")
+        return int(rows[0][0]) if rows else None
 
     def counts(self) -> JournalCounts:
         """How much there is; walks an index over all messages."""

@@ -9,7 +9,9 @@ Differences from a plain log, table by table:
 - `gaps` holds what is missing now and nothing else: `given_up` 0 is a gap that the verifier still
   holds its place for, 1 one that it went on past;
 - `messages.message_id` is UNIQUE over all streams and is never taken again while its row stands;
-  a row outlives its payload (retention.py);
+- `payloads` is a table of its own, since only a deleted row gives its pages back (an emptied column
+  frees bytes inside pages that never fill again); a message's row outlives its payload;
+- `retention.at_ms` is how far the clock of deletion had come (ferry_runtime.retention_clock);
 - `quarantine_overflow` counts what came after the quarantine was full, so that nothing that was
   refused is ever forgotten silently.
 """
@@ -84,20 +86,12 @@ CREATE TABLE messages (
   message_type TEXT NOT NULL,
   control_id TEXT,
   late INTEGER NOT NULL DEFAULT 0,
-  payload_bytes INTEGER NOT NULL,
-  payload BLOB
+  payload_bytes INTEGER NOT NULL
 );
 CREATE INDEX messages_by_channel ON messages (channel, position);
 CREATE INDEX messages_by_control_id ON messages (control_id) WHERE control_id IS NOT NULL;
-CREATE INDEX messages_with_payload ON messages (position) WHERE payload IS NOT NULL;
-CREATE TABLE tombstones (
-  message_id BLOB PRIMARY KEY,
-  stream_id BLOB NOT NULL,
-  channel TEXT NOT NULL,
-  channel_sequence INTEGER NOT NULL,
-  withdrawn_at_ms INTEGER NOT NULL,
-  reason TEXT NOT NULL
-);
+CREATE TABLE payloads (position INTEGER PRIMARY KEY, payload BLOB NOT NULL);
+CREATE TABLE retention (only INTEGER PRIMARY KEY CHECK (only = 1), at_ms INTEGER NOT NULL);
 CREATE TABLE quarantine (
   entry INTEGER PRIMARY KEY AUTOINCREMENT,
   at_ms INTEGER NOT NULL,

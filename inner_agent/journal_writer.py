@@ -20,8 +20,8 @@ from inner_agent.quarantine import QuarantineLimits, QuarantineTable, RefusedThi
 
 _MESSAGE: Final = """
 INSERT INTO messages (message_id, stream_id, file_sequence, channel, channel_sequence,
-  accepted_at_ms, received_at_ms, content_type, message_type, control_id, late, payload_bytes,
-  payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (message_id) DO NOTHING
+  accepted_at_ms, received_at_ms, content_type, message_type, control_id, late, payload_bytes)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (message_id) DO NOTHING
 """
 _STREAM: Final = """
 INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (stream_id) DO UPDATE SET
@@ -200,20 +200,6 @@ class JournalWriter:
         for message in file.messages:
             if not self._message(batch, file, message):
                 repeated.add((file.sequence, message.message_id))
-        self.connection.executemany(
-            "INSERT INTO tombstones VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            [
-                (
-                    tombstone.message_id,
-                    stream_id,
-                    tombstone.channel,
-                    tombstone.channel_sequence,
-                    tombstone.withdrawn_at_ms,
-                    tombstone.reason,
-                )
-                for tombstone in file.tombstones
-            ],
-        )
         for thing in file.refused:
             self._quarantine.add(thing, batch.received_at_ms)
 
@@ -233,10 +219,15 @@ class JournalWriter:
                 message.control_id,
                 file.late,
                 len(message.payload),
-                self._cipher.seal(message.message_id, message.payload),
             ),
         )
-        return cursor.rowcount == 1
+        if cursor.rowcount != 1:
+            return False
+        self.connection.execute(
+            "INSERT INTO payloads VALUES (?, ?)",
+            (cursor.lastrowid, self._cipher.seal(message.message_id, message.payload)),
+        )
+        return True
 
     def _stream(self, stream: StreamRecord) -> None:
         self.connection.execute(

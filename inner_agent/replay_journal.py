@@ -58,6 +58,10 @@ class ReplayJournal:
         """Return the highest position ever given out, 0 if none."""
         return self._reader.highest_position()
 
+    def retention_at_ms(self) -> int | None:
+        """Return how far the clock of deletion has come; None before the first deletion."""
+        return self._reader.retention_at_ms()
+
     def waiting_count(self, channel: str, after_position: int) -> int:
         """Return how many of the channel's messages lie above `after_position`."""
         return self._reader.waiting_count(channel, after_position)

@@ -207,15 +207,23 @@ class Replayer:
         for channel in self._pipelines:
             self._metrics.dead_letters.labels(channel).set(dead.get(channel, 0))
         self._metrics.undurable.set(self._writer.undurable)
+        await self._forget()
+
+    async def _forget(self) -> None:
+        """Forget what was settled long ago, by the journal's clock of deletion."""
         keep_s = self._times.keep_delivered_s
         now_s = time.monotonic()
-        if keep_s is not None and now_s - self._forgot_at_s >= FORGET_EVERY_S:
-            before_ms = self._clock_ms() - int(keep_s * 1000)
-            forgotten = await self._writer.on_store(
-                lambda: self._store.forget_delivered(before_ms, FORGET_ROWS_MAX)
-            )
-            if forgotten < FORGET_ROWS_MAX:
-                self._forgot_at_s = now_s
+        if keep_s is None or now_s - self._forgot_at_s < FORGET_EVERY_S:
+            return
+        clock_ms = self._journal.retention_at_ms()
+        if clock_ms is None:
+            return
+        before_ms = clock_ms - int(keep_s * 1000)
+        forgotten = await self._writer.on_store(
+            lambda: self._store.forget_delivered(before_ms, FORGET_ROWS_MAX)
+        )
+        if not forgotten:
+            self._forgot_at_s = now_s
 
     def _take_orders(self, orders: Orders | None) -> None:
         if orders is None:

@@ -37,7 +37,6 @@ from inner_agent.policy import InnerPolicy
 from inner_agent.replay_journal import ReplayJournal
 from inner_agent.replayer import Replayer, ReplayerTimes
 from inner_agent.replayer_metrics import ReplayerMetrics
-from inner_agent.retention import RetentionPolicy
 from inner_agent.verifier import DELIVERY_NAME
 from inner_agent.verifier_metrics import METRICS_FILE_NAME
 from inner_agent.verifier_service import journal_path
@@ -83,7 +82,7 @@ async def run(config: InnerConfig, rules: InnerPolicy) -> None:
             metrics=metrics,
             hint=hint,
             on_durable=partial(_record, audit),
-            times=ReplayerTimes(keep_delivered_s=RetentionPolicy().keep_record_hours * 3600),
+            times=ReplayerTimes(keep_delivered_s=config.journal.keep_record_hours * 3600),
         )
         observation = ObservationServer(
             registry, lambda: _readiness(replayer, prom), lambda: _verifier_metrics(prom)

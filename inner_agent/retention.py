@@ -4,20 +4,27 @@ A payload goes when it is older than the retention *and* delivery.db says that i
 settled: at or below its channel's cursor, and neither a dead letter, nor requeued, nor being
 retried. Without a readable delivery.db nothing is settled. A record (which keeps the message's id
 known, so that it is never replayed) goes only after its payload, and after a retention of its own.
+
+Age is told by the clock of deletion, so a wall clock that jumps ahead erases nothing early. Each
+call walks a bounded number of rows from where the last one stopped, and begins anew at the first
+row that is too young: positions ascend with time, so nothing behind it is older.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
+from ferry_runtime.retention_clock import RetentionClock
 from inner_agent.journal_schema import faults, transaction
 from inner_agent.journal_writer import JournalWriter
 
-PRUNED_PER_CALL: Final = 500
+LOOKED_AT_PER_CALL: Final = 2_000
 """Bounds the pause that one call puts between two files."""
 
 _HOUR_MS: Final = 3_600_000
@@ -29,68 +36,86 @@ Candidate = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class RetentionPolicy:
-    """Hours that payloads and records are kept; the journal's size above which payloads of settled
-    messages go earlier. Records default to the 180 days of the audit trail."""  # noqa: D205, D209
+    """Hours that payloads and records are kept; bytes above which settled payloads go earlier."""
 
-    keep_hours: float = 72
-    keep_record_hours: float = 180 * 24
-    bytes_max: int = 20 * 1024 * 1024 * 1024
+    keep_hours: float
+    keep_record_hours: float
+    bytes_max: int
 
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What one call removed."""
+    """What one call removed; `more`: there may be more to remove at once."""
 
     payloads: int
     records: int
+    more: bool
 
 
 class Retention:
     """Prunes the journal in small steps; to be called when there is nothing else to do."""
 
-    def __init__(self, writer: JournalWriter, delivery_path: Path, policy: RetentionPolicy) -> None:
+    def __init__(
+        self, writer: JournalWriter, delivery_path: Path, policy: RetentionPolicy, wall_ms: int
+    ) -> None:
+        """`wall_ms` is now, by the wall clock, unix milliseconds. Raises StorageFault."""
         self._writer = writer
         self._delivery_path = delivery_path
         self._policy = policy
-        self._looked_up_to = 0
+        self._payloads_up_to = 0
+        self._records_up_to = 0
+        with faults(writer.path):
+            row = writer.connection.execute("SELECT at_ms FROM retention").fetchone()
+        self._clock = RetentionClock(row[0] if row else None, wall_ms, time.monotonic())
 
-    def prune(self, now_ms: int) -> Pruned:
-        """Remove up to PRUNED_PER_CALL payloads and as many records. Raises StorageFault."""
-        before_ms = now_ms - int(self._policy.keep_hours * _HOUR_MS)
-        if self._writer.used_bytes() > self._policy.bytes_max:
-            before_ms = now_ms + _HOUR_MS
-        return Pruned(self._payloads(before_ms), self._records(now_ms))
+    def prune(self, wall_ms: int) -> Pruned:
+        """Remove what is due among the next LOOKED_AT_PER_CALL rows. Raises StorageFault."""
+        now_ms = self._clock.now_ms(wall_ms, time.monotonic())
+        is_full = self._writer.used_bytes() > self._policy.bytes_max
+        payloads_before_ms = None if is_full else _before(now_ms, self._policy.keep_hours)
+        payloads, more_payloads = self._payloads(payloads_before_ms)
+        records, more_records = self._records(_before(now_ms, self._policy.keep_record_hours))
+        self._remember(now_ms)
+        return Pruned(payloads, records, more_payloads or more_records)
 
-    def _payloads(self, before_ms: int) -> int:
+    def _payloads(self, before_ms: int | None) -> tuple[int, bool]:
+        """Remove settled payloads received before `before_ms`, or whenever if it is None."""
         connection = self._writer.connection
         with faults(self._writer.path):
-            rows: list[Candidate] = connection.execute(
-                "SELECT position, channel FROM messages WHERE payload IS NOT NULL "
-                "AND position > ? AND received_at_ms < ? ORDER BY position LIMIT ?",
-                (self._looked_up_to, before_ms, PRUNED_PER_CALL),
+            rows: list[tuple[int, str, int]] = connection.execute(
+                "SELECT position, channel, received_at_ms FROM payloads "
+                "CROSS JOIN messages USING (position) "
+                "WHERE position > ? ORDER BY position LIMIT ?",
+                (self._payloads_up_to, LOOKED_AT_PER_CALL),
             ).fetchall()
-            positions = settled(self._delivery_path, rows)
+            old = [*takewhile(lambda row: before_ms is None or row[2] < before_ms, rows)]
+            positions = settled(self._delivery_path, [row[:2] for row in old])
             with transaction(connection):
                 connection.executemany(
-                    "UPDATE messages SET payload = NULL WHERE position = ?",
+                    "DELETE FROM payloads WHERE position = ?",
                     [(position,) for position in positions],
                 )
-        # What is not settled yet is looked at again in the next round, from the beginning.
-        self._looked_up_to = rows[-1][0] if len(rows) == PRUNED_PER_CALL else 0
-        return len(positions)
+        more = len(old) == LOOKED_AT_PER_CALL
+        self._payloads_up_to = old[-1][0] if more else 0
+        return len(positions), more
 
-    def _records(self, now_ms: int) -> int:
-        before_ms = now_ms - int(self._policy.keep_record_hours * _HOUR_MS)
+    def _records(self, before_ms: int) -> tuple[int, bool]:
         connection = self._writer.connection
         with faults(self._writer.path), transaction(connection):
-            number = connection.execute(
-                "DELETE FROM messages WHERE position IN (SELECT position FROM messages "
-                "WHERE payload IS NULL AND received_at_ms < ? ORDER BY position LIMIT ?)",
-                (before_ms, PRUNED_PER_CALL),
-            ).rowcount
+            rows = connection.execute(
+                "SELECT position, received_at_ms, "
+                "EXISTS (SELECT 1 FROM payloads WHERE payloads.position = messages.position) "
+                "FROM messages WHERE position > ? ORDER BY position LIMIT ?",
+                (self._records_up_to, LOOKED_AT_PER_CALL),
+            ).fetchall()
+            old = [*takewhile(lambda row: row[1] < before_ms, rows)]
+            bare = [(position,) for position, _, has_payload in old if not has_payload]
+            connection.executemany("DELETE FROM messages WHERE position = ?", bare)
             for stream in self._writer.streams():
                 self._links(stream.stream_id, stream.next_sequence, before_ms)
-        return number
+        more = len(old) == LOOKED_AT_PER_CALL
+        self._records_up_to = old[-1][0] if more else 0
+        return len(bare), more
 
     def _links(self, stream_id: bytes, next_sequence: int, before_ms: int) -> None:
         """Forget old files' links, but never one that the chain will be held against."""
@@ -101,7 +126,7 @@ class Retention:
         rows = connection.execute(
             "SELECT sequence, received_at_ms FROM files WHERE stream_id = ? "
             "ORDER BY sequence LIMIT ?",
-            (stream_id, PRUNED_PER_CALL + len(needed)),
+            (stream_id, LOOKED_AT_PER_CALL + len(needed)),
         ).fetchall()
         connection.executemany(
             "DELETE FROM files WHERE stream_id = ? AND sequence = ?",
@@ -111,6 +136,18 @@ class Retention:
                 if received_at_ms < before_ms and sequence not in needed
             ],
         )
+
+    def _remember(self, now_ms: int) -> None:
+        with faults(self._writer.path), transaction(self._writer.connection):
+            self._writer.connection.execute(
+                "INSERT INTO retention VALUES (1, ?) "
+                "ON CONFLICT (only) DO UPDATE SET at_ms = excluded.at_ms",
+                (now_ms,),
+            )
+
+
+def _before(now_ms: int, hours: float) -> int:
+    return now_ms - int(hours * _HOUR_MS)
 
 
 def settled(delivery_path: Path, candidates: Sequence[Candidate]) -> list[int]:

@@ -29,7 +29,7 @@ from inner_agent.hint import HINT_NAME, HintWriter
 from inner_agent.intake_decisions import ChannelRule
 from inner_agent.journal_writer import JournalWriter
 from inner_agent.known_streams import KnownStreams
-from inner_agent.retention import PRUNED_PER_CALL, Retention, RetentionPolicy
+from inner_agent.retention import Retention, RetentionPolicy
 from inner_agent.stream_orders import Answer, Order
 from inner_agent.verifier_metrics import METRICS_FILE_NAME, VerifierMetrics
 from inner_agent.verifier_reports import Audit, Reports
@@ -73,9 +73,9 @@ class VerifierSettings:
 
     state_dir: Path
     rules: Mapping[str, ChannelRule]
+    retention: RetentionPolicy
     gap_policy: GapPolicy = field(default_factory=GapPolicy)
     look_s: float = 1.0
-    retention: RetentionPolicy = field(default_factory=RetentionPolicy)
     limits: BatchLimits = field(default_factory=BatchLimits)
 
 
@@ -117,7 +117,7 @@ class Verifier:
         self._streams = KnownStreams(workplace)
         self._orders = stream_orders.make_folder(settings.state_dir)
         delivery = settings.state_dir / DELIVERY_NAME
-        self._retention = Retention(journal, delivery, settings.retention)
+        self._retention = Retention(journal, delivery, settings.retention, _now_ms())
         self._looked_at_s = self._ticked_at_s = self._pruned_at_s = float("-inf")
         self._counted_at_s = float("-inf")
         self._full = False
@@ -234,7 +234,7 @@ class Verifier:
             pruned = self._retention.prune(_now_ms())
             if pruned.payloads or pruned.records:
                 self._reports.pruned(pruned.payloads, pruned.records)
-            if max(pruned.payloads, pruned.records) < PRUNED_PER_CALL:
+            if not pruned.more:
                 self._pruned_at_s = now_s
         used_bytes = self._journal.used_bytes()
         self._check_room(used_bytes)

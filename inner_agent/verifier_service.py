@@ -88,9 +88,11 @@ def _settings(
     return VerifierSettings(
         config.agent.state_dir,
         channel_rules,
+        RetentionPolicy(
+            config.journal.keep_hours, config.journal.keep_record_hours, config.journal.bytes_max
+        ),
         GapPolicy(rules.on_gap, rules.gap_wait_s),
         config.medium.look_s,
-        RetentionPolicy(config.journal.keep_hours, bytes_max=config.journal.bytes_max),
     )
 
 

@@ -21,16 +21,17 @@ from ferry_format import limits, reasons
 from ferry_format.medium.writer import MediumWriter
 from ferry_format.reasons import FerryError, Reason, StorageFault, Unavailable
 from ferry_runtime.logs import event
+from ferry_runtime.retention_clock import RetentionClock
 from outer_agent.admission import Admitted, Fingerprint, Receipt
 from outer_agent.commit import Committer, Outcome, Reuse, Waiting
 from outer_agent.metrics import OuterMetrics
-from outer_agent.retention_clock import RetentionClock
 from outer_agent.spool import Spool
 
 _LOG = logging.getLogger("ferry.outer.publisher")
 _BATCH_BYTES_MAX: Final = limits.CONTENT_BYTES_MAX - limits.MESSAGE_BYTES_MAX // 2
 _ENTRY_OVERHEAD_BYTES: Final = 256
 _HOUSEKEEPING_S: Final = 5.0
+_MORE_HOUSEKEEPING_S: Final = 0.1
 _STUCK_S: Final = 30.0
 _HOUR_MS: Final = 3_600_000
 _T = TypeVar("_T")
@@ -171,8 +172,9 @@ class Publisher:
                 elif time.monotonic() - self._last_commit_s >= self._retention.heartbeat_s:
                     await self._heartbeat()
                 if time.monotonic() >= next_housekeeping_s:
-                    await self._housekeep()
-                    next_housekeeping_s = time.monotonic() + _HOUSEKEEPING_S
+                    more = await self._housekeep()
+                    pause_s = _MORE_HOUSEKEEPING_S if more else _HOUSEKEEPING_S
+                    next_housekeeping_s = time.monotonic() + pause_s
             except Exception as fault:  # noqa: BLE001 - whatever it is, nobody would be answered
                 self._fail(fault)
                 return
@@ -230,9 +232,10 @@ class Publisher:
             )
         self._metrics.last_sequence.set(self._committer.last_sequence)
 
-    async def _housekeep(self) -> None:
+    async def _housekeep(self) -> bool:
+        """Tidy up and see whether there is room; whether there is more to tidy up at once."""
         try:
-            full = await self._in_thread(self._clean_and_measure)
+            full, more = await self._in_thread(self._clean_and_measure)
         except Unavailable as failure:
             event(
                 _LOG,
@@ -241,7 +244,7 @@ class Publisher:
                 reason=failure.reason.code,
                 where=failure.where,
             )
-            return
+            return False
         if full != self._full:
             event(
                 _LOG,
@@ -250,13 +253,16 @@ class Publisher:
                 action=reasons.MEDIUM_FULL.action if full else "",
             )
         self._full = full
+        return more
 
-    def _clean_and_measure(self) -> bool:
-        """Delete what has had its time; whether medium or spool has no room left."""
+    def _clean_and_measure(self) -> tuple[bool, bool]:
+        """Delete what has had its time; whether there is no room left, and whether more is due."""
         keep = self._retention
         now_ms = self._retention_clock.now_ms(self._clock_ms(), time.monotonic())
         self._spool.mark_published(self._committer.published_up_to)
-        self._spool.prune(now_ms, int(keep.spool_keep_hours * _HOUR_MS), keep.spool_bytes_max)
+        pruned = self._spool.prune(
+            now_ms, int(keep.spool_keep_hours * _HOUR_MS), keep.spool_bytes_max
+        )
         self._medium.clean(
             self._committer.stream_id,
             now_ms - int(keep.medium_keep_hours * _HOUR_MS),
@@ -266,11 +272,12 @@ class Publisher:
         self._metrics.medium_bytes.set(usage.bytes)
         self._metrics.medium_free_bytes.set(usage.free_bytes)
         self._metrics.spool_bytes.set(self._spool.bytes_kept)
-        return (
+        full = (
             usage.bytes >= keep.medium_bytes_max
             or usage.free_bytes < keep.medium_free_bytes_min
             or self._spool_free_bytes() < keep.spool_free_bytes_min
         )
+        return full, pruned.more
 
     def _fail(self, fault: Exception) -> None:
         """Stop for good: after a broken promise of the disk, or a defect, nothing is certain."""

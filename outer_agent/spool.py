@@ -62,6 +62,7 @@ CREATE TABLE fingerprints (
   accepted_at_ms INTEGER NOT NULL,
   PRIMARY KEY (key_digest, body_digest)
 ) WITHOUT ROWID;
+CREATE INDEX fingerprints_by_time ON fingerprints (accepted_at_ms);
 """
 
 
@@ -101,6 +102,15 @@ class SpoolUsage:
     files: int
     bytes: int
     oldest_at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What one call of `prune` deleted; `more`: there may be more to delete at once."""
+
+    files: int
+    fingerprints: int
+    more: bool
 
 
 class Spool:
@@ -250,28 +260,27 @@ class Spool:
         at_ms: int | None = row[0]
         return at_ms
 
-    def prune(self, now_ms: int, keep_ms: int, bytes_max: int) -> int:
+    def prune(self, now_ms: int, keep_ms: int, bytes_max: int) -> Pruned:
         """Delete published files by age, then by size, oldest first, and old fingerprints.
 
-        `now_ms` is the clock of deletion (`retention_clock`). Returns how many files went.
-
-        Bounded work a call, so that the agent is never held up for long.
+        `now_ms` is the clock of deletion (ferry_runtime.retention_clock). Bounded work a call, so
+        that the agent is never held up for long.
         """
         with self._transaction():
-            freed = self._delete_files("sealed_at_ms < ?", (now_ms - keep_ms,), _PRUNED_PER_CALL)
-            while self._bytes_kept - sum(freed) > bytes_max and len(freed) < _PRUNED_PER_CALL:
-                oldest = self._delete_files("TRUE", (), 1)
-                if not oldest:
-                    break
-                freed += oldest
-            self._database.execute(
-                "DELETE FROM fingerprints WHERE accepted_at_ms < ?", (now_ms - keep_ms,)
-            )
+            due = self._due(now_ms - keep_ms, bytes_max)
+            self._database.executemany("DELETE FROM files WHERE sequence = ?", due)
+            fingerprints = self._database.execute(
+                "DELETE FROM fingerprints WHERE (key_digest, body_digest) IN "
+                "(SELECT key_digest, body_digest FROM fingerprints WHERE accepted_at_ms < ? "
+                "ORDER BY accepted_at_ms LIMIT ?)",
+                (now_ms - keep_ms, _PRUNED_PER_CALL),
+            ).rowcount
             self._database.execute("UPDATE stream SET retention_at_ms = ?", (now_ms,))
-        self._bytes_kept -= sum(freed)
+        self._bytes_kept -= sum(due.values())
         with _faults(self._path):
             self._database.execute("PRAGMA incremental_vacuum(2000)").fetchall()
-        return len(freed)
+        more = max(len(due), fingerprints) >= _PRUNED_PER_CALL
+        return Pruned(len(due), fingerprints, more)
 
     @property
     def bytes_kept(self) -> int:
@@ -319,14 +328,24 @@ class Spool:
                 sealed = SealedFile(bytes(data), bytes(digest))
                 yield SpooledFile(sequence, sealed_at_ms, entries, sealed)
 
-    def _delete_files(self, where: str, parameters: tuple[int, ...], most: int) -> list[int]:
-        """Delete published files, oldest first; returns the size of each."""
+    def _due(self, before_ms: int, bytes_max: int) -> dict[tuple[int], int]:
+        """The oldest published files that are to go now, and the bytes of each.
+
+        Files grow older towards lower sequences, so the first that may stay ends the search.
+        """
         rows = self._database.execute(
-            "DELETE FROM files WHERE sequence IN (SELECT sequence FROM files WHERE published = 1 "  # noqa: S608
-            f"AND {where} ORDER BY sequence LIMIT {most}) RETURNING bytes",
-            parameters,
-        ).fetchall()
-        return [row[0] for row in rows]
+            "SELECT sequence, sealed_at_ms, bytes FROM files WHERE published = 1 "
+            "ORDER BY sequence LIMIT ?",
+            (_PRUNED_PER_CALL,),
+        )
+        due: dict[tuple[int], int] = {}
+        left = self._bytes_kept
+        for sequence, sealed_at_ms, size in rows:
+            if sealed_at_ms >= before_ms and left <= bytes_max:
+                break
+            due[sequence,] = size
+            left -= size
+        return due
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

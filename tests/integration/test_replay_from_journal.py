@@ -80,12 +80,12 @@ class Verifier:
         with closing(sqlite3.connect(self.path)) as connection, connection:
             sealed = bytearray(
                 connection.execute(
-                    "SELECT payload FROM messages WHERE position = ?", (position,)
+                    "SELECT payload FROM payloads WHERE position = ?", (position,)
                 ).fetchone()[0]
             )
             sealed[-1] ^= 1
             connection.execute(
-                "UPDATE messages SET payload = ? WHERE position = ?", (bytes(sealed), position)
+                "UPDATE payloads SET payload = ? WHERE position = ?", (bytes(sealed), position)
             )
 
 

@@ -3,6 +3,7 @@
 import select
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -28,6 +29,9 @@ from validators.worker import ContentSpec, WorkerPool
 HL7 = "MSH|^~\\&|HIS|H|LIS|L|20260101120000||ADT^A01|{}|P|2.5\rPID|1||7^^^H||王^小明\r"
 
 
+ROOMY = RetentionPolicy(keep_hours=1, keep_record_hours=2, bytes_max=1 << 30)
+
+
 class Running:
     def __init__(self, root, state, **options):
         self.root, self.state = root, state
@@ -35,6 +39,7 @@ class Running:
         self.error = None
         settings = {
             "rules": RULES, "look_s": 0.05, "gap_policy": GapPolicy("hold", 0.2),
+            "retention": ROOMY,
         } | {k: v for k, v in options.items() if k in {"rules", "retention", "look_s"}}  # fmt: skip
         self.validators = options.get("validators") or StandInValidators()
         self.watch = options.get("watch") or Watch()
@@ -209,7 +214,7 @@ def test_validators_that_are_away_lose_nothing(places, run):
 
 def test_a_full_journal_holds_its_place(places, run):
     sender = SendingSide(places[0])
-    side = run(retention=RetentionPolicy(bytes_max=1))
+    side = run(retention=replace(ROOMY, bytes_max=1))
     sender.send(b"one")
     side.until(lambda: 'reason="journal_full"} 1' in metrics(side))
     time.sleep(0.3)

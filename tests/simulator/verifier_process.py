@@ -21,6 +21,7 @@ from ferry_format.medium.reader import MediumReader
 from ferry_format.medium.watch import Watch
 from inner_agent.gap_watch import GapPolicy
 from inner_agent.journal_writer import JournalWriter
+from inner_agent.retention import RetentionPolicy
 from inner_agent.verifier import Verifier, VerifierSettings
 from inner_agent.verifier_metrics import VerifierMetrics
 from inner_agent.workplace import BatchLimits
@@ -55,7 +56,12 @@ def main() -> None:
     sender = TrustedSender("front", public, frozenset({1}), frozenset({"adt", "lab"}))
     verifier = Verifier(
         VerifierSettings(
-            state_dir, RULES, GapPolicy("hold", 30), 0.05, limits=BatchLimits(files_max=3)
+            state_dir,
+            RULES,
+            RetentionPolicy(keep_hours=1, keep_record_hours=2, bytes_max=1 << 30),
+            GapPolicy("hold", 30),
+            0.05,
+            BatchLimits(files_max=3),
         ),
         medium=MediumReader(root, None),
         watch=Watch(),

@@ -4,7 +4,6 @@ import stat
 import pytest
 
 from ferry_format.container import GENESIS_DIGEST
-from ferry_format.envelope import Tombstone
 from ferry_format.reasons import BAD_SIGNATURE, SCHEMA_MISMATCH, StorageFault
 from ferry_format.stream import Link
 from inner_agent.at_rest import PayloadCipher
@@ -152,13 +151,6 @@ def test_a_sender_never_has_two_trusted_streams(writer):
     writer.set_streams([stream()])
     with pytest.raises(StorageFault):
         writer.set_streams([stream(stream_id=b"t" * 16)])
-
-
-def test_tombstones_are_kept(writer):
-    tombstone = Tombstone(b"t" * 16, "adt", 3, 9, "medium_unavailable")
-    writer.take(batch(taken(1, tombstones=(tombstone,))))
-    rows = writer.connection.execute("SELECT * FROM tombstones").fetchall()
-    assert rows == [(b"t" * 16, STREAM, "adt", 3, 9, "medium_unavailable")]
 
 
 def test_positions_are_never_given_twice(writer, reader):

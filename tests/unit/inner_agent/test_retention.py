@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from ferry_format.stream import Link
@@ -12,7 +14,8 @@ CIPHER = PayloadCipher(bytes(32))
 STREAM = b"s" * 16
 HOUR_MS = 3_600_000
 NOW_MS = 1_000_000 * HOUR_MS
-POLICY = RetentionPolicy(keep_hours=10, keep_record_hours=100)
+ROOMY = 1 << 40
+POLICY = RetentionPolicy(keep_hours=10, keep_record_hours=100, bytes_max=ROOMY)
 
 
 @pytest.fixture
@@ -35,7 +38,7 @@ def journaled(writer, number, age_hours, gaps=None):
     )
     file = TakenFile(
         number,
-        Link(bytes([number]) * 32, bytes(32)),
+        Link(number.to_bytes(32, "big"), bytes(32)),
         1,
         late=False,
         messages=(message,),
@@ -55,7 +58,7 @@ def delivery(tmp_path, cursor, **states):
 
 
 def retention(tmp_path, journal, policy=POLICY):
-    return Retention(journal, tmp_path / "delivery.db", policy)
+    return Retention(journal, tmp_path / "delivery.db", policy, NOW_MS)
 
 
 def test_only_old_and_settled_payloads_go(tmp_path, journal, reader):
@@ -118,13 +121,13 @@ def test_above_its_size_the_journal_lets_settled_payloads_go_early(tmp_path, jou
     for number in (1, 2):
         journaled(journal, number, 0)
     delivery(tmp_path, 1)
-    small = RetentionPolicy(keep_hours=10, keep_record_hours=100, bytes_max=1)
+    small = replace(POLICY, bytes_max=1)
     retention(tmp_path, journal, small).prune(NOW_MS)
     assert [m.position for m in reader.waiting("adt", 0, 9)] == [2]
 
 
 def test_a_sweep_comes_past_what_is_not_settled(tmp_path, journal, monkeypatch):
-    monkeypatch.setattr("inner_agent.retention.PRUNED_PER_CALL", 2)
+    monkeypatch.setattr("inner_agent.retention.LOOKED_AT_PER_CALL", 2)
     for number in range(1, 6):
         journaled(journal, number, 50)
     delivery(tmp_path, 5, p1="dead", p2="dead")
@@ -135,3 +138,38 @@ def test_a_sweep_comes_past_what_is_not_settled(tmp_path, journal, monkeypatch):
 def test_an_unknown_channel_is_not_settled(tmp_path):
     delivery(tmp_path, 5)
     assert settled(tmp_path / "delivery.db", [(1, "adt"), (2, "lab")]) == [1]
+
+
+def test_what_was_pruned_gives_its_room_back(tmp_path, journal):
+    empty = journal.used_bytes()
+    for number in range(1, 201):
+        journaled(journal, number, 50)
+    full = journal.used_bytes()
+    assert full > empty + 200 * 2000
+    delivery(tmp_path, 200)
+    assert retention(tmp_path, journal).prune(NOW_MS).payloads == 200
+    assert journal.used_bytes() < empty + (full - empty) / 5
+
+
+def test_a_clock_that_jumps_ahead_erases_nothing_early(tmp_path, journal, reader):
+    journaled(journal, 1, 0)
+    delivery(tmp_path, 1)
+    keeper = retention(tmp_path, journal)
+    for _ in range(3):
+        keeper.prune(NOW_MS + 5000 * HOUR_MS)
+    assert reader.get(1) is not None
+    again = Retention(journal, tmp_path / "delivery.db", POLICY, NOW_MS + 5000 * HOUR_MS)
+    again.prune(NOW_MS + 5000 * HOUR_MS)
+    assert reader.get(1) is not None
+    assert reader.retention_at_ms() <= NOW_MS + 2 * HOUR_MS
+
+
+def test_a_sweep_comes_past_what_waits_in_front(tmp_path, journal, reader, monkeypatch):
+    monkeypatch.setattr("inner_agent.retention.LOOKED_AT_PER_CALL", 2)
+    for number in range(1, 8):
+        journaled(journal, number, 1000)
+    delivery(tmp_path, 7, p1="dead", p2="dead", p3="dead")
+    keeper = retention(tmp_path, journal)
+    while keeper.prune(NOW_MS).more:
+        pass
+    assert [record.position for record in reader.find()] == [3, 2, 1]

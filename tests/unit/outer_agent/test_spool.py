@@ -54,7 +54,7 @@ def test_a_sequence_cannot_be_committed_twice(spool: Spool) -> None:
 def test_only_published_files_are_pruned_by_age(spool: Spool) -> None:
     for sequence in (1, 2, 3):
         spool.commit(file(sequence, sealed_at_ms=sequence), {}, [], published_up_to=sequence - 1)
-    assert spool.prune(100, 0, 10**9) == 2
+    assert spool.prune(100, 0, 10**9).files == 2
     assert [kept.sequence for kept in spool.unpublished()] == [3]
     assert spool.usage().files == 1
 

@@ -1,9 +1,9 @@
 """The time by which things are deleted: it never runs faster than time passes.
 
-A clock that jumps years ahead must not make every file "old" while the inner still waits for it.
-So deletion counts the time that really passed while the agent ran, from a moment that the spool
-remembers; at a start at most an hour is believed on top. The price is that what was published
-before a long pause is kept longer than configured. A clock that jumps back delays deletion too.
+A clock that jumps years ahead must not make everything "old" while it is still needed. So deletion
+counts the time that really passed while the agent ran, from a moment that its database remembers;
+at a start at most an hour is believed on top. The price is that what is older than a long pause is
+kept longer than configured. A clock that jumps back delays deletion too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ BELIEVED_AT_START_MS: Final = 3_600_000
 
 
 class RetentionClock:
-    """`remembered_ms` is what the spool kept of it, None in a new one. Unix milliseconds."""
+    """`remembered_ms` is what the database kept of it, None in a new one. Unix milliseconds."""
 
     def __init__(self, remembered_ms: int | None, wall_ms: int, monotonic_s: float) -> None:
         believed_ms = wall_ms if remembered_ms is None else remembered_ms + BELIEVED_AT_START_MS

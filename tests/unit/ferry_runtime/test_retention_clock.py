@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outer_agent.retention_clock import BELIEVED_AT_START_MS, RetentionClock
+from ferry_runtime.retention_clock import BELIEVED_AT_START_MS, RetentionClock
 
 YEAR_MS = 365 * 86_400_000
 NOW_MS = 1_795_000_000_000
