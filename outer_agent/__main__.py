@@ -101,9 +101,9 @@ def resend(config_path: Path, wanted: str) -> None:
     """Publish a stretch of the spool again, byte for byte. The agent may run or not."""
     first, last = resending.parse_range(wanted)
     config = _load(config_path)[0]
-    report = resending.resend(
-        service.spool_path(config.agent.state_dir), config.medium.path, first, last
-    )
+    spool_path = service.spool_path(config.agent.state_dir)
+    resending.become_the_agent(spool_path)
+    report = resending.resend(spool_path, config.medium.path, first, last)
     click.echo(f"published again: {report.published} files of {first} to {last}")
     for missing_first, missing_last in report.missing:
         click.echo(f"not in the spool any more: {missing_first} to {missing_last}", err=True)

@@ -1,11 +1,14 @@
 """Publish a stretch of the spool again, byte for byte, by an operator's order.
 
 Runs beside the agent: it reads the spool and puts files back on the medium under their own names.
-The inner drops what it already has.
+The inner drops what it already has. It takes files of one user only, so that a resend has to be the
+agent's user, whoever orders it.
 """
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +37,44 @@ def parse_range(text: str) -> tuple[int, int]:
     if not 1 <= first <= last <= SEQUENCE_MAX:
         raise Mistake(f"{text} is no range of sequences", "Write it as 120-125 or 120")
     return first, last
+
+
+def become_the_agent(spool_path: Path) -> None:
+    """Have this process be the spool's owner from now on. Raises Mistake if it may not be.
+
+    The inner refuses files of another owner, and root's would stand where the agent's belong.
+    """
+    try:
+        status = spool_path.stat()
+    except OSError as error:
+        raise Mistake(
+            f"{spool_path}: {error.strerror}",
+            "Name the configuration of the agent whose spool it is",
+        ) from error
+    if status.st_uid == os.geteuid():
+        return
+    if os.geteuid() != 0:
+        raise Mistake(
+            f"{spool_path} belongs to user {_user(status.st_uid)}, and so must what is resent",
+            f"Run it as root, or by sudo -u {_user(status.st_uid)}",
+        )
+    os.setgroups(_groups(status.st_uid, status.st_gid))
+    os.setgid(status.st_gid)
+    os.setuid(status.st_uid)
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _groups(uid: int, gid: int) -> list[int]:
+    try:
+        return os.getgrouplist(pwd.getpwuid(uid).pw_name, gid)
+    except KeyError:
+        return [gid]
 
 
 def resend(spool_path: Path, medium_path: Path, first: int, last: int) -> ResendReport:
