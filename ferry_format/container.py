@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import struct
 from collections import OrderedDict
-from dataclasses import InitVar, dataclass
+from dataclasses import InitVar, dataclass, replace
 from typing import Final
 
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ferry_format import envelope, limits, reasons
-from ferry_format.envelope import Content
+from ferry_format.envelope import Beacon, Content
 from ferry_format.identifiers import STREAM_ID_BYTES, lane_id
 from ferry_format.keys import KeyFile, KeyKind, PublicKey, TrustedSender, TrustStore
 from ferry_format.reasons import Refused
@@ -270,13 +270,18 @@ class Opener:
     def unseal(self, file: VerifiedFile) -> Content:
         """Decrypt and decode, and hold each entry against the channels of the sender's key.
 
+        Counts of other channels are left out of the beacon: they are nobody's business here, and
+        their names, which the sender chooses freely, must not be kept.
+
         Raises Refused: UNSEAL_FAILED, the content's reasons, or CHANNEL_NOT_AUTHORISED.
         """
         content = self.read(file)
         for entry in content.entries:
             if entry.channel not in file.sender.channels:
                 raise Refused(reasons.CHANNEL_NOT_AUTHORISED, f"channel {entry.channel}")
-        return content
+        counts = content.beacon.channel_counts
+        known = tuple(count for count in counts if count[0] in file.sender.channels)
+        return content if len(known) == len(counts) else replace(content, beacon=Beacon(known))
 
     def read(self, file: VerifiedFile) -> Content:
         """Decrypt and decode only: for who inspects a file, not for who takes it.

@@ -216,6 +216,12 @@ WRONG_OWNER = _security(
     "the file does not belong to the medium's owner",
     "Find out who put it on the medium.",
 )
+FILE_NOT_READABLE = _operator(
+    "file_not_readable",
+    "the receiver has no permission to read the file, or a folder on the way to it",
+    "Give the inner's user or group the right to read; if the outer set the mode otherwise, find "
+    "out who changed it.",
+)
 FILE_CHANGED = _security(
     "file_changed",
     "the file grew, shrank or changed while it was read",
@@ -225,6 +231,12 @@ FOREIGN_NAME = _security(
     "foreign_name",
     "a name that the medium's layout does not have",
     "Find out who put it on the medium. It was ignored.",
+)
+NAME_TAKEN = _operator(
+    "name_taken",
+    "another file stands under the name of the outer's next one, which it never replaces",
+    "Stop any other outer that writes to this medium (a clone, a restored backup); without one, "
+    "find out who put the file there. Move it off the medium, then start the agent.",
 )
 MEDIUM_UNREADABLE = _operator(
     "medium_unreadable",

@@ -26,7 +26,9 @@ from inner_agent.quarantine import RefusedThing
 from inner_agent.verifier_reports import Reports
 
 _REMEMBERED_MAX: Final = 4096
-_MAY_PASS_LATER: Final = frozenset({reasons.KEY_NOT_VALID_NOW, reasons.FILE_CHANGED})
+_MAY_PASS_LATER: Final = frozenset(
+    {reasons.KEY_NOT_VALID_NOW, reasons.FILE_CHANGED, reasons.FILE_NOT_READABLE}
+)
 """The same bytes may be lawful at another time, so each look judges them again."""
 
 Place = tuple[bytes, int]

@@ -1,8 +1,8 @@
 """Which streams are read: the first one of a sender is pinned, others wait for an operator.
 
 A sender that begins another stream was installed anew, restored, or is not the sender any more; so
-its new stream is refused until an operator accepts it. The old one is then retired: what it still
-had on the medium must have been read, or given up, before.
+its new stream is refused until an operator accepts it. The old one is then read to its end and
+retired: what it still had on the medium is taken before, or was given up.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ STREAMS_EXAMINED_MAX: Final = 16
 
 FILES_TRIED_MAX: Final = 4
 REFUSED_KEPT_MAX: Final = 256
-"""Refused streams on record; the holder of a trusted key can begin any number."""
+"""Refused streams on record; the holder of a trusted key can begin any number. An operator may
+accept one beyond them all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +105,13 @@ class KnownStreams:
 
     def accept(self, stream_id: bytes, operator: str) -> Answer:
         """Read this stream from now on, in place of its sender's present one."""
-        record = self._records.get(stream_id)
+        record = self._records.get(stream_id) or self._off_record(stream_id)
         if record is None:
-            return Answer(done=False, detail="no such stream on record")
+            return Answer(done=False, detail="no such stream on record, nor on the medium")
         if record.state != "refused":
             return Answer(done=False, detail=f"the stream is {record.state}, not refused")
         before = [one for one in self._intakes.values() if one.record.sender == record.sender]
-        if not all(one.finish() for one in before):
+        if not all(one.finish(operator) for one in before):
             return Answer(
                 done=False,
                 detail="the present stream still waits for missing files: have them resent, "
@@ -138,6 +139,15 @@ class KnownStreams:
         if gap is None:
             return Answer(done=False, detail="nothing is missing before a later file")
         return Answer(done=True, detail=f"gave up files {gap.first} to {gap.last}")
+
+    def _off_record(self, stream_id: bytes) -> StreamRecord | None:
+        """A refused stream that came when no more were put on record, as its first file tells."""
+        self._at.files.forget()
+        opened = self._first_file(stream_id)
+        if opened is None:
+            return None
+        now_ms = self._at.clock_ms()
+        return _new_record(stream_id, opened.file.sender, "refused", now_ms)
 
     def _first_file(self, stream_id: bytes) -> Opened | None:
         names = self._at.medium.available(stream_id, 1)

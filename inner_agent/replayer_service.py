@@ -124,11 +124,12 @@ async def _replay(replayer: Replayer, asked: asyncio.Event, audit: AuditTrail) -
     tending = asyncio.create_task(_tend(audit))
     await asyncio.wait({ended, stopping, tending}, return_when=asyncio.FIRST_COMPLETED)
     notify.stopping()
-    tending.cancel()
     stopping.cancel()
-    if ended.done():
-        ended.result()
+    failed = [task for task in (ended, tending) if task.done() and not task.cancelled()]
     await replayer.stop()
+    tending.cancel()
+    for task in failed:
+        task.result()
     await ended
     event(_LOG, "stopped")
 

@@ -11,6 +11,7 @@ import itertools
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Final
 
 from ferry_format.envelope import Envelope, Tombstone
 from ferry_format.reasons import Refused
@@ -31,6 +32,9 @@ from inner_agent.quarantine import RefusedThing
 from inner_agent.stream_search import StreamSearch
 from inner_agent.workplace import Workplace
 from validators.verdict import Rejected
+
+LATE_LOOK_S: Final = 5.0
+"""Seconds between searches for late files while a stream moves."""
 
 
 class StreamIntake:
@@ -56,6 +60,7 @@ class StreamIntake:
         self._search = StreamSearch(workplace)
         self._moved = False
         self._moved_at_s = workplace.clock_s()
+        self._late_looked_at_s = float("-inf")
 
     @property
     def state(self) -> StreamState:
@@ -81,11 +86,9 @@ class StreamIntake:
     def look(self) -> int:
         """Search for late files, and see whether something is missing; returns files taken.
 
-        To be called now and then, after `take_next` has returned 0. Raises as `take_next`.
+        To be called now and then. Raises as `take_next`.
         """
-        taken = 0
-        if self.state.gaps:
-            taken = self._take(self._search.late_candidates(self.state), in_order=False)
+        taken = self._take_late()
         if self._moved:
             # A stream that moved since the last look misses nothing; spare it the listing.
             self._moved = False
@@ -112,22 +115,43 @@ class StreamIntake:
 
         Also None where no later file of the stream has been verified.
         """
-        missing = self._search.missing(self._standing)
+        missing = self._search.missing(self._standing, thorough=True)
         if missing is None or not missing.can_continue:
             return None
         self._go_past(missing.gap, operator)
         self._watch = None
         return missing.gap
 
-    def finish(self) -> bool:
-        """Take all that can be taken; whether nothing is missing then. Raises as `take_next`."""
+    def finish(self, operator: str) -> bool:
+        """Take all that can be taken, so that the stream can be retired; raises as `take_next`.
+
+        False if files are missing before a later one that was verified. What stands in the next
+        place and was refused, with nothing lawful after it, keeps nobody waiting: it is given up
+        in the operator's name.
+        """
         while self.take_next():
             pass
-        return self._search.missing(self._standing) is None
+        missing = self._search.missing(self._standing, thorough=True)
+        if missing is None:
+            return True
+        if missing.can_continue:
+            return False
+        self._at.reports.gap_given_up(self.record, missing.gap, operator)
+        return True
 
     def retire(self) -> StreamRecord:
         """The stream's record as one that is read no more."""
         return replace(self.record, state="retired")
+
+    def _take_late(self) -> int:
+        """Take what came of given-up gaps; rarely while the stream moves, for lists take time."""
+        if not self.state.gaps:
+            return 0
+        now_s = self._at.clock_s()
+        if self._moved and now_s - self._late_looked_at_s < LATE_LOOK_S:
+            return 0
+        self._late_looked_at_s = now_s
+        return self._take(self._search.late_candidates(self.state), in_order=False)
 
     def _take(self, sequences: Iterable[int], *, in_order: bool) -> int:
         standing, links, size = self._standing, dict[int, Link](), 0

@@ -34,13 +34,17 @@ class StreamSearch:
     def __init__(self, workplace: Workplace) -> None:
         self._at = workplace
         self._later: int | None = None
+        self._later_from = 0
         self._gap_turn = 0
         self._recheck_from = 1
         self.next_is_refused = False
         """Whether the last call of `missing` found a refused file in the next one's place."""
 
-    def missing(self, standing: Standing) -> Missing | None:
-        """What keeps the stream from moving; None if nothing does."""
+    def missing(self, standing: Standing, *, thorough: bool = False) -> Missing | None:
+        """What keeps the stream from moving; None if nothing does.
+
+        `thorough`: look at every later file now, and not at a few in each call.
+        """
         state = standing.state
         following = state.next_sequence
         self.next_is_refused = False
@@ -50,10 +54,10 @@ class StreamSearch:
                 return None  # it came just now
         except Refused:
             self.next_is_refused = True
-        later = self._first_later(standing)
+        later, is_any = self._first_later(standing, None if thorough else LATER_TRIED_MAX)
         if later is not None:
             return Missing(Gap(following, later - 1), can_continue=True)
-        if self.next_is_refused:
+        if self.next_is_refused or is_any:
             return Missing(Gap(following, following), can_continue=False)
         return None
 
@@ -96,22 +100,41 @@ class StreamSearch:
             return False
         return digest(memoryview(untrusted.data)[:-SIGNATURE_BYTES]) != link.digest
 
-    def _first_later(self, standing: Standing) -> int | None:
-        """The lowest later sequence whose file is the trusted sender's beyond doubt."""
-        state = standing.state
-        names = self._at.medium.available(state.stream_id, state.next_sequence + 1)
-        for sequence in itertools.islice(names, LATER_TRIED_MAX):
-            if sequence == self._later:
-                return sequence
-            try:
-                opened = self._at.files.open(state.stream_id, sequence)
-                if opened is not None:
-                    self._at.place(standing, opened)
-                    self._later = sequence
-                    return sequence
-            except Refused:
-                continue
-        return None
+    def _first_later(self, standing: Standing, tried_max: int | None) -> tuple[int | None, bool]:
+        """The lowest later sequence whose file is the trusted sender's, and if there is any name.
+
+        At most `tried_max` bad files are looked past in one call; the next one goes on after them,
+        and the one after the last begins anew, as lower names may have come.
+        """
+        first = standing.state.next_sequence + 1
+        begin = first if tried_max is None else max(first, self._later_from)
+        known = self._later
+        if known is not None and (known < first or not self._is_lawful(standing, known)):
+            known = None
+        found, self._later_from, is_any = known, 0, begin > first or known is not None
+        for tried, sequence in enumerate(
+            self._at.medium.available(standing.state.stream_id, begin)
+        ):
+            is_any = True
+            if known is not None and sequence >= known:
+                break
+            if tried == tried_max:
+                self._later_from = sequence
+                break
+            if self._is_lawful(standing, sequence):
+                found = sequence
+                break
+        self._later = found
+        return found, is_any
+
+    def _is_lawful(self, standing: Standing, sequence: int) -> bool:
+        try:
+            opened = self._at.files.open(standing.state.stream_id, sequence)
+            if opened is not None:
+                self._at.place(standing, opened)
+        except Refused:
+            return False
+        return opened is not None
 
 
 def _up_to(last: int, names: Iterator[int]) -> Iterator[int]:

@@ -13,7 +13,7 @@ again. What cannot be taken now (validators or medium unavailable, journal full)
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -148,14 +148,16 @@ class Verifier:
     def step(self) -> int:
         """Take what is next, and look if a look is due; returns the number of files taken.
 
-        Raises Unavailable and StorageFault.
+        What one stream meets keeps no other from moving. Raises Unavailable, after that, and
+        StorageFault.
         """
-        taken = 0 if self._full else sum(one.take_next() for one in self._streams.trusted)
-        if taken:
-            self._reports.flush(durable=False)
+        streams = [] if self._full else self._streams.trusted
+        work = [one.take_next for one in streams]
         if time.monotonic() - self._looked_at_s >= self._settings.look_s:
-            taken += self._look(idle=not taken)
-        return taken
+            self._looked_at_s = time.monotonic()
+            self._obey()
+            work += [self._streams.look, *(one.look for one in streams), self._count_foreign]
+        return self._all(work)
 
     def _round(self) -> None:
         try:
@@ -173,20 +175,29 @@ class Verifier:
         if time.monotonic() - self._ticked_at_s >= TICK_S:
             self._tick()
 
-    def _look(self, *, idle: bool) -> int:
-        """What is not on the way of the next file; returns what moved."""
-        self._obey()
-        taken = int(self._streams.look())
-        if idle and not self._full:
-            for intake in self._streams.trusted:
-                taken += intake.look()
-        self._looked_at_s = time.monotonic()
-        if self._looked_at_s - self._counted_at_s >= FOREIGN_NAMES_S:
-            self._counted_at_s = self._looked_at_s
+    def _all(self, work: Iterable[Callable[[], int]]) -> int:
+        """Do each piece of work; returns the sum. Raises the first Unavailable, at the end."""
+        moved, failure = 0, None
+        for piece in work:
+            try:
+                moved += piece()
+            except Unavailable as error:
+                failure = failure or error
+        if moved:
+            self._reports.flush(durable=False)
+        if failure is not None:
+            raise failure
+        return moved
+
+    def _count_foreign(self) -> int:
+        """Now and then count the names that the layout does not have; nothing moves by it."""
+        now_s = time.monotonic()
+        if now_s - self._counted_at_s >= FOREIGN_NAMES_S:
+            self._counted_at_s = now_s
             number = self._medium.foreign_names()
             code = reasons.FOREIGN_NAME.code
             self._metrics.entries_ignored.labels(code).set(number.get(code, 0))
-        return taken
+        return 0
 
     def _obey(self) -> None:
         try:
@@ -201,10 +212,13 @@ class Verifier:
     def _execute(self, order: Order | None) -> Answer:
         if order is None:
             return Answer(done=False, detail="not an order")
-        if order.kind == "accept_stream":
-            given = self._streams.accept(order.stream_id, order.operator)
-        else:
-            given = self._streams.give_up(order.stream_id, order.operator)
+        try:
+            if order.kind == "accept_stream":
+                given = self._streams.accept(order.stream_id, order.operator)
+            else:
+                given = self._streams.give_up(order.stream_id, order.operator)
+        except Unavailable as error:
+            given = Answer(done=False, detail=f"not now: {error.reason.meaning} ({error.where})")
         event = "order_executed" if given.done else "order_refused"
         self._reports.order(event, order.kind, order.stream_id, order.operator, given.detail)
         self._reports.flush(durable=True)
@@ -249,7 +263,6 @@ class Verifier:
             where = f"{self._journal.path.name} passed its bytes_max"
             self._reports.unavailable(Unavailable(reasons.JOURNAL_FULL, where))
             self._pruned_at_s = float("-inf")
-        self._counted_at_s = float("-inf")
         self._full = full
 
     def _measure(self, used_bytes: int) -> None:

@@ -6,7 +6,8 @@ Ids, names, counts and reason codes only; no payload, and nothing that a payload
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from ferry_format.reasons import FerryError, Reason
@@ -68,10 +69,11 @@ class Reports:
     ) -> None:
         """A file was accepted and is durable."""
         self.metrics.files.labels("late" if file.late else "taken", "").inc()
+        told: defaultdict[tuple[str, str, str], list[bytes | None]] = defaultdict(list)
         for message in file.messages:
             if (file.sequence, message.message_id) in repeated:
                 self.metrics.messages.labels(message.channel, "repeated", "").inc()
-                self._tell("message_repeated", logging.WARNING, message_id=message.message_id)
+                told[message.channel, "message_repeated", ""].append(message.message_id)
                 continue
             self.metrics.messages.labels(message.channel, "journaled", "").inc()
             self.metrics.message_bytes.labels(message.channel).inc(len(message.payload))
@@ -80,7 +82,10 @@ class Reports:
         for tombstone in file.tombstones:
             self.metrics.messages.labels(tombstone.channel, "withdrawn", tombstone.reason).inc()
         for thing in file.refused:
-            self._message_refused(thing)
+            channel, code = thing.channel or "", thing.reason.code
+            self.metrics.messages.labels(channel, "refused", code).inc()
+            told[channel, "message_refused", code].append(thing.message_id)
+        self._tell_messages(stream, file.sequence, told)
         self._audit.record(
             "file_taken",
             stream=stream.stream_id,
@@ -112,16 +117,27 @@ class Reports:
             action=thing.reason.action,
         )
 
-    def _message_refused(self, thing: RefusedThing) -> None:
-        self.metrics.messages.labels(thing.channel or "", "refused", thing.reason.code).inc()
-        self._tell(
-            "message_refused",
-            logging.WARNING,
-            channel=thing.channel,
-            message_id=thing.message_id,
-            reason=thing.reason.code,
-            place_in_message=thing.place,
-        )
+    def _tell_messages(
+        self,
+        stream: StreamRecord,
+        sequence: int,
+        told: Mapping[tuple[str, str, str], Sequence[bytes | None]],
+    ) -> None:
+        """One record a file, channel and reason: a file can hold thousands of bad messages.
+
+        The quarantine has each refused one.
+        """
+        for (channel, event, reason), ids in told.items():
+            self._tell(
+                event,
+                logging.WARNING,
+                stream=stream.stream_id,
+                sequence=sequence,
+                channel=channel,
+                reason=reason,
+                messages=len(ids),
+                first_message_id=ids[0],
+            )
 
     def gap_opened(self, stream: StreamRecord, gap: Gap, *, refused: bool) -> None:
         """A gap is now known to be one; `refused`: a refused file stands at its beginning."""

@@ -282,13 +282,14 @@ class Publisher:
     def _fail(self, fault: Exception) -> None:
         """Stop for good: after a broken promise of the disk, or a defect, nothing is certain."""
         self._closed = reasons.MEDIUM_UNAVAILABLE
+        reason = fault.reason if isinstance(fault, FerryError) else reasons.STORAGE_FAILED
         name = "storage_failed" if isinstance(fault, StorageFault) else "publisher_fault"
         event(
             _LOG,
             name,
             level=logging.CRITICAL,
             error=fault,
-            action=reasons.STORAGE_FAILED.action,
+            action=reason.action,
         )
         while self._queue:
             _settle(self._queue.popleft().future, Unavailable(reasons.MEDIUM_UNAVAILABLE))

@@ -58,11 +58,14 @@ class HostileFile(Refused):
 def read_once(root: int, path: str, owner_uid: int) -> tuple[bytes, Identity]:
     """The bytes of `path` beneath the directory `root`, read once.
 
-    Raises FileNotFoundError if there is no such name, HostileFile if it must not be read, and
-    OSError if the medium cannot be read.
+    Raises FileNotFoundError if there is no such name, HostileFile if it must not or may not be
+    read, and OSError if the medium cannot be read.
     """
     for _ in range(_ATTEMPTS):
-        read = _attempt(root, path, owner_uid)
+        try:
+            read = _attempt(root, path, owner_uid)
+        except PermissionError as error:  # one name's fault must not pass for the medium's
+            raise HostileFile(reasons.FILE_NOT_READABLE, path, None) from error
         if read is not None:
             return read
     raise HostileFile(reasons.FILE_CHANGED, path, _identify(root, path))
@@ -74,18 +77,20 @@ def open_root(path: Path) -> int:
 
 
 def open_directory(root: int, path: str) -> int | None:
-    """A descriptor of the directory `path` beneath `root`; None if there is none that is one.
+    """A descriptor of the directory `path` beneath `root`; None if there is none to be read.
 
     Raises OSError if the medium cannot be read. The caller closes it.
     """
     try:
         anchor = _anchor(root, path)
-    except (FileNotFoundError, HostileFile):
+    except (FileNotFoundError, PermissionError, HostileFile):
         return None
     try:
         if not stat.S_ISDIR(os.fstat(anchor).st_mode):
             return None
         return _open_reading(".", os.O_DIRECTORY, anchor)
+    except PermissionError:
+        return None
     finally:
         os.close(anchor)
 

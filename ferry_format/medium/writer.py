@@ -87,7 +87,7 @@ class MediumWriter:
 
         May be called again after it failed, wherever it did. A name that already holds the same
         bytes is replaced by the staged file, so that what this call synchronises is its own work.
-        Raises StorageFault(SEQUENCE_REUSED) if the name holds other bytes: then this outer is not
+        Raises StorageFault(NAME_TAKEN) if the name holds other bytes: then this outer is not
         the only writer, or was restored from an old backup.
         """
         target = self._path(staged.stream_id, staged.sequence)
@@ -195,9 +195,7 @@ class MediumWriter:
         except FileExistsError:
             if not durable.holds(target, staged.data):
                 self.discard(staged)
-                raise StorageFault(
-                    reasons.SEQUENCE_REUSED, f"medium: sequence {staged.sequence}"
-                ) from None
+                raise StorageFault(reasons.NAME_TAKEN, target) from None
             self._replace(staged, target)
         else:
             self._counts(1, len(staged.data))

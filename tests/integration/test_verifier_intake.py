@@ -128,6 +128,29 @@ def test_without_validators_the_file_keeps_its_place(sender, make):
     assert side.payloads() == [b"1"]
 
 
+def test_bad_messages_of_one_file_are_told_together_and_quarantined_apart(sender, make):
+    side = make()
+    sender.send(*(b"bad %d" % number for number in range(50)))
+    side.pass_()
+    assert len(side.reasons()) == 50
+    (told,) = side.audit.of("message_refused")
+    assert (told["messages"], told["reason"], told["sequence"]) == (50, "not_well_formed", 1)
+    refused = {"channel": "adt", "outcome": "refused", "reason": "not_well_formed"}
+    assert side.metric("ferry_inner_messages_total", **refused) == 50
+
+
+def test_names_of_channels_that_a_sender_may_not_use_are_kept_nowhere(sender, make):
+    side = make()
+    sender.counts |= {f"made-up-{number}": 7 for number in range(1000)}
+    sender.send(b"1")
+    sender.counts |= {f"other-{number}": 7 for number in range(20)}
+    sender.send(b"2")
+    side.pass_()
+    assert side.payloads() == [b"1", b"2"]
+    assert set(side.journal.progress(sender.stream_id)) == {"adt"}
+    assert "channel_sequence_broken" not in side.audit.names()
+
+
 # --- gaps ---------------------------------------------------------------------------------------
 
 
@@ -212,6 +235,47 @@ def test_a_heartbeat_reveals_that_the_last_file_was_lost(sender, make):
     assert side.gaps() == [(2, 2, True)]
     (missing,) = side.audit.of("messages_missing")
     assert (missing["channel"], missing["first"], missing["last"]) == ("adt", 2, 2)
+
+
+@pytest.mark.parametrize("lawful_after", [True, False])
+def test_garbage_after_a_missing_file_hides_no_gap(sender, make, lawful_after):
+    side = make()
+    sender.send(b"1")
+    side.pass_()
+    sender.lose(b"2")
+    for sequence in range(3, 33):
+        sender.lose(b"x")
+        sender.place(sequence, b"garbage" * 500)
+    if lawful_after:
+        sender.send(b"33")
+    for _ in range(10):
+        side.pass_(31)
+    last = 32 if lawful_after else 2
+    assert side.gaps() == [(2, last, False)]
+    assert len(side.audit.of("gap_opened")) == (2 if lawful_after else 1)
+    assert (side.streams.give_up(sender.stream_id, "wang").done) is lawful_after
+    for sequence in range(2, 34 if lawful_after else 33):
+        sender.publish(sequence)
+    side.pass_()
+    assert side.gaps() == []
+
+
+def test_a_stream_that_moves_without_end_still_takes_late_files(sender, make, places):
+    side = make(on_gap="continue", gap_wait_s=1.0)
+    sender.send(b"1")
+    late = sender.lose(b"2")
+    sender.send(b"3")
+    side.pass_()
+    side.pass_(2)
+    assert side.gaps() == [(2, 2, True)]
+    sender.publish(late)
+    (intake,) = side.streams.trusted
+    for number in range(20):
+        side.now_s += 1
+        sender.send(b"busy %d" % number)
+        assert intake.take_next() == 1
+        intake.look()
+    assert side.gaps() == []
 
 
 def test_what_is_missing_is_exact_when_only_part_of_a_gap_is_there(sender, make):
@@ -361,6 +425,48 @@ def test_a_stream_is_read_to_its_end_before_another_takes_its_place(sender, make
     assert side.streams.accept(new.stream_id, "wang").done
     side.pass_()
     assert side.payloads() == [b"1", b"2", b"3", b"new"]
+
+
+@pytest.mark.parametrize("case", ["garbage", "revoked key"])
+def test_what_is_refused_in_the_old_streams_place_keeps_no_new_one_out(places, make, case):
+    old = SendingSide(places[0])
+    side = make()
+    old.send(b"1")
+    side.pass_()
+    if case == "garbage":
+        old.place(2, b"garbage" * 1000)
+        new = SendingSide(places[0])
+    else:
+        old.send(b"by who stole the key")
+        old.send(b"by who stole the key too")
+        side.opener = opener(trusted(revoked=True), trusted(key_name="front-2"))
+        side.restart()
+        new = SendingSide(places[0], key_name="front-2")
+    new.send(b"new")
+    side.pass_(31)
+    side.pass_(31)
+    assert side.streams.accept(new.stream_id, "wang").done
+    side.pass_()
+    assert side.payloads() == [b"1", b"new"]
+    (given_up,) = side.audit.of("gap_given_up")
+    assert given_up["by"] == "wang"
+
+
+def test_a_stream_beyond_those_on_record_can_be_accepted(sender, make, places, monkeypatch):
+    monkeypatch.setattr("inner_agent.known_streams.REFUSED_KEPT_MAX", 2)
+    side = make()
+    sender.send(b"old")
+    side.pass_()
+    for _ in range(2):
+        SendingSide(places[0]).send(b"made up")
+    side.pass_()
+    new = SendingSide(places[0])
+    new.send(b"new")
+    side.pass_()
+    assert side.streams.refused() == 2
+    assert side.streams.accept(new.stream_id, "wang").done
+    side.pass_()
+    assert side.payloads() == [b"old", b"new"]
 
 
 def test_two_senders_have_a_stream_each(places, make):

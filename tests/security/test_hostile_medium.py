@@ -6,11 +6,13 @@ Every case runs twice: with openat2, and with the way of kernels that lack it.
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -160,6 +162,37 @@ def test_another_owner_is_refused(medium: Medium) -> None:
     os.chown(medium.path(1), 12345, -1)
     assert medium.refusal(1).reason is reasons.WRONG_OWNER
     assert MediumReader(medium.root, 12345).read(STREAM, 1) is not None
+
+
+def test_what_may_not_be_read_is_one_names_fault_and_not_the_mediums(way: str) -> None:
+    assert way
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        medium = Medium(Path(folder) / "medium", Path(folder) / "outside")
+        for path in (medium.root, *medium.root.rglob("*")):
+            path.chmod(0o755)
+        closed = medium.path(4096).parent
+        shutil.copyfile(medium.path(1), medium.path(2))
+        medium.path(2).chmod(0)
+        shutil.copyfile(medium.path(1), medium.path(4096))
+        closed.chmod(0)
+        fork = multiprocessing.get_context("fork")
+        looking = fork.Process(target=_look_as_a_stranger, args=(medium,))
+        looking.start()
+        looking.join(30)
+        assert looking.exitcode == 0
+        closed.chmod(0o755)
+
+
+def _look_as_a_stranger(medium: Medium) -> None:
+    """The file 2 and the shard of 4096 are closed to us."""
+    if IS_ROOT:
+        os.setuid(65534)
+    assert medium.refusal(2).reason is reasons.FILE_NOT_READABLE
+    assert medium.refusal(4096).reason is reasons.FILE_NOT_READABLE
+    assert medium.reader.read(STREAM, 1) is not None
+    assert list(medium.reader.available(STREAM, 1)) == [1, 2]
+    assert medium.reader.foreign_names() == {}
 
 
 def test_the_owner_of_the_root_is_who_counts_unless_one_is_named(medium: Medium) -> None:
@@ -357,20 +390,6 @@ def test_a_mount_in_the_mediums_tree_is_not_entered(medium: Medium) -> None:
     finally:
         subprocess.run(["umount", shard], check=True)
     assert medium.reader.read(STREAM, 1) is not None
-
-
-def test_a_file_without_read_permission_is_the_mediums_state(
-    medium: Medium, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def denied(*_: object) -> int:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
-    monkeypatch.setattr(safe_open, "_reopen", denied)
-    with pytest.raises(Unavailable) as caught:
-        medium.reader.read(STREAM, 1)
-    assert caught.value.reason is reasons.MEDIUM_UNREADABLE
-    os.link(medium.path(1), medium.path(2))
-    assert medium.refusal(1).reason is reasons.HARD_LINKED
 
 
 def _descriptors() -> int:

@@ -320,6 +320,7 @@ def read_file(data: bytes, receiver: Receiver, now_ms: int) -> Opened:
     content = decode(_unsealed(data, receiver))
     if any(entry[2] not in sender.channels for entry in content[2]):
         raise Refusal("authority", "channel_not_authorised")
+    content[1] = [count for count in content[1] if count[0] in sender.channels]
     (sequence,) = struct.unpack(">Q", data[136:144])
     return Opened(data[119:135], sequence, data[146:178], sha256(data[:-64]).digest(), content)
 

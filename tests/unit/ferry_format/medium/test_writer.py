@@ -169,7 +169,8 @@ def test_other_bytes_under_a_name_stop_the_outer_and_stay(
     place(tmp_path, 1).write_bytes(other)
     with pytest.raises(StorageFault) as caught:
         put(writer, 1)
-    assert caught.value.reason is reasons.SEQUENCE_REUSED
+    assert caught.value.reason is reasons.NAME_TAKEN
+    assert caught.value.where == str(place(tmp_path, 1))
     assert place(tmp_path, 1).read_bytes() == other
     assert staging(tmp_path) == []
 
