@@ -459,8 +459,10 @@ POLICY_NOT_SIGNED = _operator(
 )
 JOURNAL_FULL = _operator(
     "journal_full",
-    "the journal has reached its size limit, so nothing more is taken from the medium",
-    "See why messages are not delivered, or raise journal.bytes_max; nothing is lost meanwhile.",
+    "the journal has reached its size limit or its disk is full, so nothing more is taken from the "
+    "medium",
+    "See why messages are not delivered, and give the journal room (its disk, journal.bytes_max); "
+    "nothing is lost meanwhile.",
 )
 ALREADY_RUNNING = _operator(
     "already_running",

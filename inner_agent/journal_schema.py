@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from ferry_format import reasons
-from ferry_format.reasons import StorageFault
+from ferry_format.reasons import StorageFault, Unavailable
 
 JOURNAL_NAME: Final = "journal.db"
 JOURNAL_MODE: Final = 0o640
@@ -192,10 +192,15 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 @contextlib.contextmanager
 def faults(path: Path) -> Iterator[None]:
-    """Turn what SQLite or the disk says into a StorageFault that names the file and no data."""
+    """Turn what SQLite or the disk says into a StorageFault that names the file and no data.
+
+    A disk without room is Unavailable: SQLite has undone the transaction, and it passes.
+    """
     try:
         yield
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
+            raise Unavailable(reasons.JOURNAL_FULL, f"{path}: no space left on its disk") from error
         # SQLite's text can quote a statement; its name for the error cannot.
         name = getattr(error, "sqlite_errorname", type(error).__name__)
         raise StorageFault(reasons.STORAGE_FAILED, f"{path}: {name}") from error

@@ -1,7 +1,8 @@
 """The verifier's side of journal.db: one transaction takes a batch of ferry files, or none of it.
 
 Responsibility passes here: once `take` returns, every message of the batch is the inner's. After a
-commit that failed nothing is certain, so every fault is a StorageFault and the verifier stops.
+commit that failed nothing is certain, so every fault but a full disk is a StorageFault and the
+verifier stops.
 """
 
 from __future__ import annotations
@@ -78,7 +79,11 @@ class Batch:
 
 
 class JournalWriter:
-    """The one writing connection. Every method raises StorageFault where SQLite fails."""
+    """The one writing connection.
+
+    Every method raises Unavailable(JOURNAL_FULL) where its disk has no room left (nothing was
+    changed then), and StorageFault where SQLite fails otherwise.
+    """
 
     def __init__(
         self, path: Path, cipher: PayloadCipher, limits: QuarantineLimits | None = None

@@ -173,7 +173,11 @@ class Verifier:
             if not self._stopping:
                 time.sleep(UNAVAILABLE_PAUSE_S)
         if time.monotonic() - self._ticked_at_s >= TICK_S:
-            self._tick()
+            try:
+                self._tick()
+            except Unavailable as error:
+                self._reports.unavailable(error)
+                self._full = True
 
     def _all(self, work: Iterable[Callable[[], int]]) -> int:
         """Do each piece of work; returns the sum. Raises the first Unavailable, at the end."""

@@ -16,7 +16,7 @@ from ferry_format.container import Opener
 from ferry_format.keys import KeyKind, TrustStore
 from ferry_format.medium.reader import MediumReader
 from ferry_format.medium.watch import Watch
-from ferry_runtime import policy, secrets
+from ferry_runtime import notify, policy, secrets
 from ferry_runtime.audit import AuditTrail
 from inner_agent.at_rest import PayloadCipher
 from inner_agent.config import InnerConfig
@@ -55,7 +55,8 @@ def run(config: InnerConfig, rules: InnerPolicy) -> None:
     journal = JournalWriter(journal_path(state_dir), cipher)
     watch = Watch()
     try:
-        with WorkerPool(specs, config.validators.processes) as pool:
+        processes = config.validators.processes
+        with WorkerPool(specs, processes, on_progress=notify.watchdog) as pool:
             verifier = Verifier(
                 _settings(config, rules, specs),
                 medium=MediumReader(config.medium.path, owner_uid(config)),

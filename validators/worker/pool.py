@@ -67,6 +67,7 @@ class WorkerPool:
     """Workers for the channels in `specs`, started and locked down when the constructor returns.
 
     `deadline_s` is for one message or batch up to 1 MiB, and as much longer as a message is larger.
+    `on_progress` is called when `validate_many` has some verdicts more and others still to come.
     Raises Unavailable(VALIDATOR_UNAVAILABLE) if no worker starts; a specification that cannot be
     built shows on the worker's standard error (build it with `registry.build` first).
     """
@@ -79,11 +80,13 @@ class WorkerPool:
         deadline_s: float = 2.0,
         limits: Limits | None = None,
         messages_per_process: int = 50_000,
+        on_progress: Callable[[], object] | None = None,
     ) -> None:
         self._channels = frozenset(specs)
         self._start_frame = wire.pack_start(specs, limits or Limits())
         self._deadline_s = deadline_s
         self._messages_per_process = messages_per_process
+        self._on_progress = on_progress
         self._epoll = select.epoll()
         self._watched: dict[int, tuple[_Desk, WorkerProcess]] = {}
         self._waiting: deque[_Job] = deque()
@@ -138,7 +141,10 @@ class WorkerPool:
             self._submit(channel, payload, settling(index))
         self._dispatch()
         while open_items:
+            before = open_items
             self._step(_LOOK_S)
+            if self._on_progress is not None and 0 < open_items < before:
+                self._on_progress()
         verdicts: list[Verdict] = []
         for outcome in outcomes:
             if isinstance(outcome, Unavailable):

@@ -4,7 +4,13 @@ import stat
 import pytest
 
 from ferry_format.container import GENESIS_DIGEST
-from ferry_format.reasons import BAD_SIGNATURE, SCHEMA_MISMATCH, StorageFault
+from ferry_format.reasons import (
+    BAD_SIGNATURE,
+    JOURNAL_FULL,
+    SCHEMA_MISMATCH,
+    StorageFault,
+    Unavailable,
+)
 from ferry_format.stream import Link
 from inner_agent.at_rest import PayloadCipher
 from inner_agent.journal import GapRecord, JournalReader, StreamRecord
@@ -97,15 +103,19 @@ def test_a_batch_is_journaled_whole_or_not_at_all(writer, reader):
     assert reader.streams()[0].next_sequence == 2
 
 
-def test_a_full_disk_is_a_storage_fault_that_takes_nothing(writer, reader):
+def test_a_full_disk_takes_nothing_and_passes(writer, reader):
     writer.take(batch(taken(1, message(1))))
     pages = writer.connection.execute("PRAGMA page_count").fetchone()[0]
     writer.connection.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(StorageFault) as caught:
-        writer.take(batch(taken(2, message(2, payload=bytes(1_000_000)))))
-    assert "SQLITE_FULL" in str(caught.value)
+    big = batch(taken(2, message(2, payload=bytes(1_000_000))))
+    with pytest.raises(Unavailable) as caught:
+        writer.take(big)
+    assert caught.value.reason is JOURNAL_FULL
     assert [m.channel_sequence for m in reader.waiting("adt", 0, 10)] == [1]
     assert writer.link(STREAM, 2) is None
+    writer.connection.execute(f"PRAGMA max_page_count = {2**30}")
+    writer.take(big)
+    assert [m.channel_sequence for m in reader.waiting("adt", 0, 10)] == [1, 2]
 
 
 def test_search_by_business_key_id_channel_and_time(writer, reader):

@@ -52,6 +52,15 @@ def test_verdicts_are_those_of_the_validator_in_order(pool: WorkerPool) -> None:
     assert pool.validate_many([]) == []
 
 
+def test_a_long_call_tells_that_it_moves() -> None:
+    told: list[float] = []
+    with WorkerPool(SPECS, on_progress=lambda: told.append(time.monotonic())) as pool:
+        pool.validate_many([("adt", one(1))])
+        assert told == []
+        pool.validate_many([("adt", one(n) + b"NTE|" + b"x" * 100_000) for n in range(60)])
+    assert len(told) >= 3
+
+
 async def test_the_event_loop_gets_the_same(pool: WorkerPool) -> None:
     payloads = [one(n) if n % 3 else BAD for n in range(300)]
     direct = build(HL7, {})
