@@ -24,7 +24,8 @@ class SenderSection(Section):
     """A key whose ferry files are accepted, and what it may do. A sender may have two in turn."""
 
     name: Name = Field(
-        description="Name of the sender (the outer agent). Its stream is bound to it: never rename it."
+        description="Name of the sender (the outer agent). Its stream is bound to it, so never "
+        "rename it."
     )
     key: SignToken = Field(
         description="Its public key, ferry-sign-1:… (ferry-keys show, or trust)."
