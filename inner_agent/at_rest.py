@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import hmac
 import os
 from pathlib import Path
 from typing import Final
@@ -41,6 +42,7 @@ class PayloadCipher:
     def __init__(self, key: bytes, *older: bytes) -> None:
         """`key` seals; `older` keys only unseal. Each has 32 bytes, else Refused(BAD_KEY_FILE)."""
         self._ciphers: list[tuple[int, AESGCM]] = []
+        self._digest_key = hashlib.sha256(b"ferry-journal-digest-key-1\x00" + key).digest()
         for raw in (key, *older):
             if len(raw) != KEY_BYTES:
                 raise Refused(reasons.BAD_KEY_FILE, f"a journal key has {KEY_BYTES} bytes")
@@ -53,6 +55,10 @@ class PayloadCipher:
         Raises Refused: KEY_FILE_EXPOSED or BAD_KEY_FILE.
         """
         return cls(*(_secret(read_key(file, KeyKind.JOURNAL)) for file in (path, *older)))
+
+    def keyed_digest(self, data: bytes) -> bytes:
+        """16 bytes that tell equal data from other, and say nothing to who lacks the key."""
+        return hmac.digest(self._digest_key, data, "sha256")[:16]
 
     def seal(
         self, message_id: bytes, plaintext: bytes, purpose: Purpose = Purpose.MESSAGE

@@ -1,4 +1,4 @@
-"""One channel's pipeline: its messages one after another, each until it is settled.
+"""One channel's pipeline: its messages one at a time, each until it is settled.
 
 A thin shell: delivery.py decides, the journal and the sink are passed in. Each channel has a
 pipeline and a task of its own, so a sink that is down holds its own channels and no other.
@@ -10,18 +10,26 @@ import asyncio
 import logging
 import sqlite3
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ferry_format import reasons
 from ferry_format.reasons import StorageFault
 from ferry_runtime import logs
-from inner_agent.delivery import Dead, DeliveryPolicy, RetryAfter, State, decide
+from inner_agent.delivery import (
+    SINK_TAKES_NOTHING,
+    Dead,
+    DeliveryPolicy,
+    RetryAfter,
+    State,
+    decide,
+)
 from inner_agent.delivery_store import Outcome
 from inner_agent.sinks.base import Delivered, Failed, SinkResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from ferry_format.reasons import Reason
     from inner_agent.delivery import ChannelQueue, Decision, Progress, Requeued
@@ -32,6 +40,9 @@ if TYPE_CHECKING:
 
 BATCH_MESSAGES_MAX: Final = 16
 """Read from the journal at once; 16 of the largest messages are what a channel may hold."""
+
+IN_HAND_MAX: Final = 1_000
+"""Messages that a channel ordered by key looks ahead, past those that wait for a retry."""
 
 JOURNAL_RETRY_S: Final = 1.0
 
@@ -62,6 +73,9 @@ class Journal(Protocol):
     def get(self, position: int) -> JournaledMessage | UnreadableMessage | None:
         """Return one message, None if it or its payload is no longer kept."""
 
+    def order_key(self, position: int) -> bytes | None:
+        """Return the order key of one message, if it has one."""
+
     def highest_position(self) -> int:
         """Return the highest position ever given out, 0 if none."""
 
@@ -74,11 +88,12 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A channel, the name of its sink, and how it retries."""
+    """A channel, the name of its sink, how it retries, and whether it is ordered by key."""
 
     channel: str
     sink: str
     policy: DeliveryPolicy
+    by_key: bool = False
 
 
 class ChannelPipeline:
@@ -105,10 +120,11 @@ class ChannelPipeline:
         self._clock_ms = clock_ms
         self._chance = chance
         self._woken = asyncio.Event()
-        self._interrupted = asyncio.Event()
         self._stopping = False
         self.journal_failing = False
         self._discarded: set[int] = set()
+        self._loaded: dict[int, JournaledMessage | UnreadableMessage] = {}
+        self._in_hand_max = IN_HAND_MAX if route.by_key else BATCH_MESSAGES_MAX
         self._seconds = metrics.delivery_seconds.labels(route.channel)
         self._delivered = metrics.deliveries.labels(route.channel, "delivered", "")
 
@@ -128,9 +144,9 @@ class ChannelPipeline:
         return self._queue.cursor
 
     @property
-    def requeued(self) -> int:
-        """How many requeued dead letters wait."""
-        return self._queue.requeued
+    def waiting_beside_cursor(self) -> int:
+        """What to add to the messages above the cursor to know how many wait."""
+        return self._queue.requeued - self._queue.settled_above_cursor
 
     def wake(self) -> None:
         """Look into the journal again: it may have more."""
@@ -140,35 +156,81 @@ class ChannelPipeline:
         """Return the positions that an operator may discard while this process runs."""
         return tuple(self._queue.unfinished)
 
-    def order(self, requeued: list[Requeued], discarded: frozenset[int]) -> None:
+    def order(self, requeued: Iterable[Requeued], discarded: frozenset[int]) -> None:
         """Take operators' orders for this channel."""
-        self._queue.requeue(requeued)
+        self._queue.requeue((each, self._key(each[0])) for each in requeued)
+        self._discarded |= discarded.intersection(self._queue.unfinished)
         self._woken.set()
-        ours = discarded.intersection(self._queue.unfinished)
-        if ours:
-            self._discarded |= ours
-            self._interrupted.set()
 
     def stop(self) -> None:
         """Begin nothing more; `run` returns once the attempt under way has its outcome."""
         self._stopping = True
         self._woken.set()
-        self._interrupted.set()
 
     async def run(self) -> None:
         """Deliver until stopped."""
         while not self._stopping:
             self._woken.clear()
+            for position in tuple(self._discarded):
+                self._give_up(position)
             try:
-                moved = await self._round()
+                message = self._next()
             except (sqlite3.Error, StorageFault) as error:
                 # Busy, failing, or another journal key: the journal stays where it is, so do we.
                 self._tell_unreadable(error)
                 await asyncio.sleep(JOURNAL_RETRY_S)
                 continue
             self._tell_unreadable(None)
-            if not moved:
+            self._metrics.keys_held_up.labels(self.channel).set(self._queue.lines_held_up)
+            if message is None:
+                await self._wait()
+            elif isinstance(message, UnreadableMessage):
+                await self._writer.room()
+                self._die(message, self._queue.progress(message.position), reasons.NOT_DELIVERABLE)
+            else:
+                await self._try(message)
+
+    async def _wait(self) -> None:
+        """Wait for more, for an order, or for the next retry."""
+        at_s = self._queue.wakes_at_s()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if at_s is None else max(0.0, at_s - self._now_s())):
                 await self._woken.wait()
+
+    def _next(self) -> JournaledMessage | UnreadableMessage | None:
+        """The message to try now; reads on in the journal where none in hand can be tried."""
+        now_s = self._now_s()
+        position = self._queue.next(now_s)
+        while position is None and not self._queue.is_held(now_s) and self._read():
+            position = self._queue.next(now_s)
+        if position is None:
+            return None
+        message = self._loaded.pop(position, None) or self._journal.get(position)
+        # None: the journal's retention passed while the dead letter lay there; its row has the id.
+        return message or UnreadableMessage(position, b"")
+
+    def _read(self) -> bool:
+        """Take more from the journal, as far as there is room for it; whether there was any."""
+        room = min(BATCH_MESSAGES_MAX, self._in_hand_max - self._queue.taken)
+        if room <= 0:
+            return False
+        batch = self._journal.waiting(self.channel, self._queue.taken_up_to, room)
+        self._loaded = {message.position: message for message in batch}
+        for message in batch:
+            key = None if isinstance(message, UnreadableMessage) else message.order_key
+            self._queue.take(message.position, key if self._route.by_key else None)
+        return bool(batch)
+
+    def _key(self, position: int) -> bytes | None:
+        if not self._route.by_key:
+            return None
+        try:
+            return self._journal.order_key(position)
+        except (sqlite3.Error, StorageFault):
+            return None  # a line of its own: it lost its place when it died
+
+    def _now_s(self) -> float:
+        return asyncio.get_running_loop().time()
 
     def _tell_unreadable(self, error: Exception | None) -> None:
         """Log the change, not each second of it."""
@@ -184,51 +246,19 @@ class ChannelPipeline:
             logs.event(_log, "journal_readable_again", level=logging.WARNING, channel=self.channel)
         self.journal_failing = error is not None
 
-    async def _round(self) -> bool:
-        position = self._queue.next_requeued()
-        if position is not None:
-            await self._requeued(position)
-            return True
-        batch = self._journal.waiting(self.channel, self._queue.cursor, BATCH_MESSAGES_MAX)
-        for message in batch:
-            if self._stopping or self._queue.next_requeued() is not None:
-                break
-            if self._queue.is_settled(message.position):
-                self._queue.settle(message.position, self._queue.progress(message.position))
-            else:
-                await self._settle(message)
-        return bool(batch)
-
-    async def _requeued(self, position: int) -> None:
-        if position in self._discarded:
-            self._give_up(position)
+    async def _try(self, message: JournaledMessage) -> None:
+        """One attempt, and what follows from it."""
+        await self._writer.room()
+        if message.position in self._discarded:
             return
-        # None: the journal's retention passed while the dead letter lay there; its row has the id.
-        message = self._journal.get(position) or UnreadableMessage(position, b"")
-        await self._settle(message)
-
-    async def _settle(self, message: JournaledMessage | UnreadableMessage) -> None:
-        """Try until the message is settled, or until stopped."""
-        if isinstance(message, UnreadableMessage):
-            await self._writer.room()
-            self._die(message, self._queue.progress(message.position), reasons.NOT_DELIVERABLE)
+        began_at_ms = self._clock_ms()
+        result = await self._attempt(message)
+        progress = self._queue.progress(message.position).after(result, began_at_ms)
+        decision = decide(result, progress, self._route.policy, self._chance())
+        if message.position in self._discarded and not isinstance(decision, Delivered):
             return
-        while not self._stopping:
-            if message.position in self._discarded:
-                self._give_up(message.position)
-                return
-            await self._writer.room()
-            began_at_ms = self._clock_ms()
-            result = await self._attempt(message)
-            progress = self._queue.progress(message.position).after(result, began_at_ms)
-            decision = decide(result, progress, self._route.policy, self._chance())
-            if message.position in self._discarded and not isinstance(decision, Delivered):
-                self._give_up(message.position)
-                return
-            self._record(message, progress, decision)
-            if not isinstance(decision, RetryAfter):
-                return
-            await self._pause(message.position, decision.seconds)
+        self._discarded.discard(message.position)
+        self._record(message, progress, decision)
 
     async def _attempt(self, message: JournaledMessage) -> SinkResult:
         began = time.perf_counter()
@@ -256,7 +286,12 @@ class ChannelPipeline:
     def _record(self, message: JournaledMessage, progress: Progress, decision: Decision) -> None:
         now_ms = self._clock_ms()
         if isinstance(decision, RetryAfter):
-            self._queue.tried(message.position, progress)
+            self._queue.retry(
+                message.position,
+                progress,
+                self._now_s() + decision.seconds,
+                holds_channel=decision.reason in SINK_TAKES_NOTHING,
+            )
             self._note(message, progress, State.DELIVERING, decision.reason.code, None)
             self._metrics.deliveries.labels(self.channel, "retry", decision.reason.code).inc()
             return
@@ -312,14 +347,3 @@ class ChannelPipeline:
         self._discarded.discard(position)
         self._queue.settle(position, self._queue.progress(position))
         logs.event(_log, "discarded_by_order", channel=self.channel, position=position)
-
-    async def _pause(self, position: int, seconds: float) -> None:
-        """Wait for the next attempt; stop(), or an order to discard `position`, ends the pause."""
-        loop = asyncio.get_running_loop()
-        ends_at = loop.time() + seconds
-        while not self._stopping and position not in self._discarded:
-            self._interrupted.clear()
-            try:
-                await asyncio.wait_for(self._interrupted.wait(), ends_at - loop.time())
-            except TimeoutError:
-                return

@@ -173,20 +173,22 @@ class DeliveryStore:
             (channel, queue.cursor),
         )
         for position, state, *progress in rows:
-            if state == State.DELIVERING:
+            if state in (State.DELIVERING, State.REQUEUED):
                 queue.unfinished[position] = Progress(*progress)
             else:
                 queue.settled_ahead.add(position)
-        # A requeued message whose retries were under way when the last run ended.
+        return queue
+
+    def requeued(self, channel: str, cursor: int) -> list[Requeued]:
+        """What was requeued at or below the cursor and not settled when the last run ended."""
         rows = self._connection.execute(
             "SELECT position, attempts, refusals, first_attempt_at_ms FROM deliveries "
             "WHERE state IN ('delivering','dead','requeued','discarded') "
             "AND state IN ('requeued', 'delivering') AND channel = ? "
             "AND position <= ? ORDER BY position",
-            (channel, queue.cursor),
+            (channel, cursor),
         )
-        queue.requeue((position, Progress(*progress)) for position, *progress in rows)
-        return queue
+        return [(position, Progress(*progress)) for position, *progress in rows]
 
     def commit(self, outcomes: Sequence[Outcome]) -> None:
         """Make the outcomes durable, all or none. Raises sqlite3.Error."""

@@ -190,6 +190,7 @@ def _new_message(envelope: Envelope, verdict: Accepted, rule: ChannelRule) -> Ne
         storable(verdict.message_type, MESSAGE_TYPE_CHARS_MAX),
         None if control_id is None else storable(control_id, CONTROL_ID_CHARS_MAX),
         verdict.payload,
+        verdict.order_key,
     )
 
 

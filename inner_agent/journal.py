@@ -33,6 +33,7 @@ class JournaledMessage:
     control_id: str | None
     late: bool
     payload: bytes
+    order_key: bytes | None
 
     def __repr__(self) -> str:
         """Without the payload, so that no log line or traceback can hold it."""
@@ -97,7 +98,7 @@ class JournalCounts:
 
 _MESSAGE = (
     "position, message_id, channel, channel_sequence, accepted_at_ms, received_at_ms, "
-    "content_type, message_type, control_id, late, payload"
+    "content_type, message_type, control_id, late, payload, order_key"
 )
 _RECORD = (
     "position, message_id, stream_id, file_sequence, channel, channel_sequence, accepted_at_ms, "
@@ -155,6 +156,11 @@ class JournalReader:
         """What is known of one message, its payload pruned or not."""
         rows = self._rows(f"SELECT {_RECORD} FROM messages WHERE position = ?", (position,))  # noqa: S608
         return _record(rows[0]) if rows else None
+
+    def order_key(self, position: int) -> bytes | None:
+        """The order key of one message; None if it has none, or is not known any more."""
+        rows = self._rows("SELECT order_key FROM messages WHERE position = ?", (position,))
+        return rows[0][0] if rows else None
 
     def find(
         self,
@@ -256,10 +262,10 @@ class JournalReader:
         return low
 
     def _message(self, row: Any) -> JournaledMessage:
-        *fields, late, sealed = row
+        *fields, late, sealed, order_key = row
         message_id = fields[1]
         payload = self._cipher.unseal(message_id, sealed)
-        return JournaledMessage(*[*fields, bool(late), payload])
+        return JournaledMessage(*[*fields, bool(late), payload, order_key])
 
     def _rows(self, query: str, parameters: tuple[object, ...] = ()) -> list[Any]:
         with faults(self._path):

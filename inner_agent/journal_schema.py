@@ -85,6 +85,7 @@ CREATE TABLE messages (
   content_type TEXT NOT NULL,
   message_type TEXT NOT NULL,
   control_id TEXT,
+  order_key BLOB,
   late INTEGER NOT NULL DEFAULT 0,
   payload_bytes INTEGER NOT NULL
 );

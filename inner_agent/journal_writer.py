@@ -21,8 +21,8 @@ from inner_agent.quarantine import QuarantineLimits, QuarantineTable, RefusedThi
 
 _MESSAGE: Final = """
 INSERT INTO messages (message_id, stream_id, file_sequence, channel, channel_sequence,
-  accepted_at_ms, received_at_ms, content_type, message_type, control_id, late, payload_bytes)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (message_id) DO NOTHING
+  accepted_at_ms, received_at_ms, content_type, message_type, control_id, order_key, late,
+  payload_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (message_id) DO NOTHING
 """
 _STREAM: Final = """
 INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (stream_id) DO UPDATE SET
@@ -38,7 +38,10 @@ Repeat = tuple[int, bytes]
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A message that passed everything. Times are unix milliseconds."""
+    """A message that passed everything. Times are unix milliseconds.
+
+    `order_key` is the validator's; the journal stores a keyed digest of it.
+    """
 
     message_id: bytes
     channel: str
@@ -48,6 +51,7 @@ class NewMessage:
     message_type: str
     control_id: str | None
     payload: bytes
+    order_key: bytes | None = None
 
     def __repr__(self) -> str:
         """Without the payload."""
@@ -222,6 +226,7 @@ class JournalWriter:
                 message.content_type,
                 message.message_type,
                 message.control_id,
+                message.order_key and self._cipher.keyed_digest(message.order_key),
                 file.late,
                 len(message.payload),
             ),

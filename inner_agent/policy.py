@@ -14,7 +14,7 @@ from ferry_runtime.configuration import Document, Section
 from ferry_runtime.policy import load_signed
 from ferry_runtime.problem_words import Mistake
 from ferry_runtime.setting_types import Moment, Name, Seconds, SignToken, Switch
-from validators.policy import ContentPolicy
+from validators.policy import ContentPolicy, OrderKeyPlace
 
 MessageBytes = Annotated[int, Strict(), Field(ge=1, le=limits.MESSAGE_BYTES_MAX)]
 _MS_PER_S: Final = 1000
@@ -92,6 +92,13 @@ class InnerChannel(Section):
         default=1.0, description="Seconds before the first retry; each next one waits twice as long"
     )
     retry_most_s: Seconds = Field(default=60.0, description="Longest wait between two tries.")
+    order_by: Literal["channel"] | OrderKeyPlace = Field(
+        default="channel",
+        description="What keeps its order while a message is retried: channel keeps all of it. An "
+        "HL7 v2 component (PID-3, PID-3.1) or a JSON pointer (/patient/id) keeps that of messages "
+        "with the same value there, so that one that is refused holds up no other patient's. Only "
+        "a keyed digest of the value is stored.",
+    )
     content: ContentPolicy = Field(
         description="What is accepted: exactly one of the families hl7v2 and json."
     )
@@ -103,6 +110,21 @@ class InnerChannel(Section):
                 "has retry_first_s above retry_most_s", "Raise retry_most_s or lower the other."
             )
         return self
+
+    @model_validator(mode="after")
+    def _order_by_is_of_the_family(self) -> Self:
+        is_pointer = self.order_by.startswith("/")
+        if self.order_by != "channel" and is_pointer != (self.content.json_ is not None):
+            raise Mistake(
+                "has an order_by of another family than its content",
+                "Write an HL7 v2 component (PID-3.1) for hl7v2, a JSON pointer for json.",
+            )
+        return self
+
+    @property
+    def order_key_place(self) -> str | None:
+        """Where the order key stands in a message; None if the channel orders all alike."""
+        return None if self.order_by == "channel" else self.order_by
 
 
 class InnerPolicy(Document):

@@ -54,6 +54,10 @@ class ReplayJournal:
                 raise
             return UnreadableMessage(position, record.message_id)
 
+    def order_key(self, position: int) -> bytes | None:
+        """Return the order key of one message, if it has one."""
+        return self._reader.order_key(position)
+
     def highest_position(self) -> int:
         """Return the highest position ever given out, 0 if none."""
         return self._reader.highest_position()

@@ -104,6 +104,8 @@ class Replayer:
             )
             for route in routes
         }
+        for channel, pipeline in self._pipelines.items():
+            pipeline.order(store.requeued(channel, pipeline.cursor), frozenset())
         self._tasks: list[asyncio.Task[None]] = []
         self._pipeline_tasks: list[asyncio.Task[None]] = []
         self._forgot_at_s = float("-inf")
@@ -238,7 +240,7 @@ class Replayer:
             return
         for channel, pipeline in self._pipelines.items():
             waiting = self._journal.waiting_count(channel, pipeline.cursor)
-            self._metrics.waiting.labels(channel).set(waiting + pipeline.requeued)
+            self._metrics.waiting.labels(channel).set(waiting + pipeline.waiting_beside_cursor)
         took_s = time.monotonic() - began_s
         self._count_again_at_s = began_s + COUNT_PAUSE_TIMES * took_s
 

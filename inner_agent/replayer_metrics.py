@@ -51,6 +51,12 @@ class ReplayerMetrics:
             ("channel",),
             registry=registry,
         )
+        self.keys_held_up = Gauge(
+            "ferry_inner_keys_held_up",
+            "Order keys whose messages wait for the retry of one; 1 is a channel without order_by.",
+            ("channel",),
+            registry=registry,
+        )
         self.dead_letters = Gauge(
             "ferry_inner_dead_letters",
             "Messages given up, which an operator must requeue or discard.",

@@ -162,6 +162,7 @@ def _routes(rules: InnerPolicy) -> list[Route]:
             channel.name,
             channel.sink,
             DeliveryPolicy(channel.attempts_max, channel.retry_first_s, channel.retry_most_s),
+            channel.order_key_place is not None,
         )
         for channel in rules.channels
     ]

@@ -100,7 +100,10 @@ def _settings(
 def content_specs(config: InnerConfig, rules: InnerPolicy) -> dict[str, ContentSpec]:
     """What each channel's validator is built from. Raises Refused for a schema not signed for."""
     schemas = policy.read_schemas(config.policy.file.parent, rules.schema_files())
-    return {channel.name: ContentSpec(channel.content, schemas) for channel in rules.channels}
+    return {
+        channel.name: ContentSpec(channel.content, schemas, channel.order_key_place)
+        for channel in rules.channels
+    }
 
 
 def owner_uid(config: InnerConfig) -> int | None:

@@ -22,6 +22,7 @@ from ferry_format.reasons import (
     Refused,
 )
 from validators import json_text
+from validators.order_key import digest_of
 from validators.verdict import Accepted, Rejected, Verdict
 
 if TYPE_CHECKING:
@@ -46,8 +47,11 @@ class SchemaError(ValueError):
 class JsonValidator:
     """A channel's schema, compiled once and applied to each message."""
 
-    def __init__(self, policy: JsonPolicy, schemas: Mapping[str, bytes]) -> None:
+    def __init__(
+        self, policy: JsonPolicy, schemas: Mapping[str, bytes], order_by: str | None = None
+    ) -> None:
         self._policy = policy
+        self._order_by = None if order_by is None else _tokens(order_by)
         schema = _read_schema(policy, schemas)
         self._names = frozenset(_property_names(schema))
         self._schema = _compile(policy.schema_file, schema)
@@ -77,7 +81,12 @@ class JsonValidator:
         accepted = payload if self._policy.fidelity == "verbatim" else json_text.write(value)
         # What grew here would be refused by the same policy at the other end.
         self._check_size(accepted)
-        return Accepted(accepted, self._message_type(value), self._control_id_of(value))
+        return Accepted(
+            accepted,
+            self._message_type(value),
+            self._control_id_of(value),
+            self._order_key(value),
+        )
 
     def _check_size(self, payload: bytes) -> None:
         if len(payload) > self._policy.message_bytes_max:
@@ -114,6 +123,10 @@ class JsonValidator:
         if len(text) > CONTROL_ID_CHARS_MAX:
             raise Refused(LIMIT_EXCEEDED, pointer)
         return text
+
+    def _order_key(self, value: Json) -> bytes | None:
+        found = None if self._order_by is None else _resolve(value, self._order_by)
+        return digest_of(str(found)) if isinstance(found, str | int) and found != "" else None
 
 
 def _read_schema(policy: JsonPolicy, schemas: Mapping[str, bytes]) -> dict[str, Any]:

@@ -24,17 +24,21 @@ class ContentSpec:
 
     policy: ContentPolicy
     schemas: Mapping[str, bytes] = field(default_factory=dict)
+    order_by: str | None = None
 
 
-def build(content: ContentPolicy, schemas: Mapping[str, bytes]) -> Validator:
+def build(
+    content: ContentPolicy, schemas: Mapping[str, bytes], order_by: str | None = None
+) -> Validator:
     """Build the validator of one channel.
 
+    `order_by` is the place of the order key (policy.OrderKeyPlace), of the content's own family.
     `schemas` maps file names to bytes; who reads the files is the caller. Raises SchemaError (a
     ValueError) when a schema is absent, is not the one that the policy's hash names, or cannot be
     used.
     """
     if content.hl7v2 is not None:
-        return HL7v2Validator(content.hl7v2)
+        return HL7v2Validator(content.hl7v2, order_by)
     if content.json_ is not None:
-        return JsonValidator(content.json_, schemas)
+        return JsonValidator(content.json_, schemas, order_by)
     raise AssertionError("ContentPolicy holds exactly one family")

@@ -14,12 +14,14 @@ class Accepted:
     """The payload may cross, as `payload`: rebuilt and canonical, or as it came if verbatim.
 
     `message_type` is safe for logs and metrics. `control_id` is the sender's own text: it names the
-    message in a search and never a file.
+    message in a search and never a file. `order_key` is SHA-256 of the value by which the channel
+    orders its messages; None where it orders all of them alike, or the message has no such value.
     """
 
     payload: bytes
     message_type: str
     control_id: str | None
+    order_key: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,12 +104,13 @@ class Bench:
         policy: DeliveryPolicy = QUICK,
         look_s: float = 0.05,
         stop_s: float = 5.0,
+        by_key: bool = False,
         **options: Any,
     ) -> AsyncIterator[Replayer]:
         self.registry = CollectorRegistry()
         store = DeliveryStore(self.path)
         replayer = Replayer(
-            [Route(channel, sink, policy) for channel, sink in channels.items()],
+            [Route(channel, sink, policy, by_key) for channel, sink in channels.items()],
             sinks,
             journal=self.journal,
             store=store,
@@ -267,6 +268,55 @@ async def test_a_refusing_sink_makes_a_dead_letter_after_attempts_max(bench: Ben
     row = operator_orders.find(bench.path, 1)
     assert row is not None
     assert (row.state, row.reason, row.attempts) == (State.DEAD, "attempts_exhausted", 3)
+
+
+async def test_a_message_that_is_refused_holds_up_its_own_patient_only(bench: Bench) -> None:
+    patients = [b"li", b"wang", b"li", None, b"wang", b"zhao", None]
+    for number, patient in enumerate(patients):
+        bench.journal.append(adt(str(number)), "adt", str(number), patient)
+    sink = SinkInMemory()
+    refusing = {1}
+    sink.answer = lambda message: (
+        Failed(reasons.SINK_FAILED) if message.position in refusing else Delivered()
+    )
+    policy = DeliveryPolicy(attempts_max=0, retry_first_s=0.05, retry_most_s=0.05)
+    running = {"policy": policy, "by_key": True}
+    async with bench.running({"his": sink}, {"adt": "his"}, **running):
+        await until(lambda: bench.state(7) is State.DELIVERED)
+        assert [each for each in sink.seen if each != 1] == [2, 4, 5, 6, 7]
+        assert bench.metric("ferry_inner_keys_held_up", channel="adt") == 1
+        await until(lambda: bench.metric("ferry_inner_waiting_messages", channel="adt") == 2)
+    again = SinkInMemory()
+    async with bench.running({"his": again}, {"adt": "his"}, **running):
+        await until(lambda: bench.state(3) is State.DELIVERED)
+        bench.journal.append(adt("7"), "adt", "7", b"li")
+        await until(lambda: again.seen == [1, 3, 8])
+
+
+async def test_a_sink_that_is_down_is_tried_with_one_message_only(bench: Bench) -> None:
+    for number in range(20):
+        bench.journal.append(adt(str(number)), "adt", str(number), str(number).encode())
+    sink = SinkInMemory()
+    sink.answer = lambda _: Failed(reasons.SINK_UNREACHABLE)
+    async with bench.running({"his": sink}, {"adt": "his"}, by_key=True):
+        await until(lambda: len(sink.seen) >= 5)
+        assert set(sink.seen) == {1}
+        sink.answer = lambda _: Delivered()
+        await until(lambda: bench.state(20) is State.DELIVERED)
+
+
+async def test_far_more_messages_than_are_in_hand_pass_one_that_waits(bench: Bench) -> None:
+    bench.journal.append(adt("poison"), "adt", "poison", b"li")
+    for number in range(300):
+        bench.journal.append(adt(str(number)), "adt", str(number), str(number % 7).encode())
+    sink = SinkInMemory()
+    sink.answer = lambda message: (
+        Failed(reasons.SINK_NO_ANSWER) if message.position == 1 else Delivered()
+    )
+    async with bench.running({"his": sink}, {"adt": "his"}, by_key=True):
+        await until(lambda: bench.state(301) is State.DELIVERED)
+    passed = [each for each in sink.seen if each != 1]
+    assert passed == [*range(2, 302)]
 
 
 async def test_an_operator_can_discard_what_holds_a_channel(bench: Bench) -> None:

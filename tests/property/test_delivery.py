@@ -16,11 +16,13 @@ from inner_agent.delivery import (
     REFUSALS,
     RETRY_S_MIN,
     SETTLED,
+    SINK_TAKES_NOTHING,
     TRANSITIONS,
     ChannelQueue,
     Dead,
     DeliveryPolicy,
     Progress,
+    Requeued,
     RetryAfter,
     State,
     backoff_s,
@@ -104,6 +106,8 @@ def test_only_an_order_leads_out_of_a_settled_state(start: State, steps: list[in
 class ChannelUnderCrashes(RuleBasedStateMachine):
     """One channel: messages come, a sink answers, outcomes wait, power fails, operators order."""
 
+    keys = 1
+
     def __init__(self) -> None:
         super().__init__()
         self._folder = contextlib.ExitStack()
@@ -124,20 +128,30 @@ class ChannelUnderCrashes(RuleBasedStateMachine):
         self._folder.close()
 
     def _restart(self) -> None:
+        self.now_s = 0.0
         self.queue: ChannelQueue = self.store.load("adt")
+        self._requeue(self.store.requeued("adt", self.queue.cursor))
         self.pending: list[Outcome] = []
         self.seen: Orders | None = self.store.orders(())
         self.given_up = set(self.discarded)
 
+    def _key(self, position: int) -> bytes | None:
+        return None if self.keys == 1 else bytes([position % self.keys])
+
+    def _requeue(self, requeued: list[Requeued]) -> None:
+        self.queue.requeue((each, self._key(each[0])) for each in requeued)
+
     def _next(self) -> int | None:
-        requeued = self.queue.next_requeued()
-        if requeued is not None:
-            return requeued
-        position = self.queue.cursor + 1
-        while position <= self.journaled and self.queue.is_settled(position):
-            self.queue.settle(position, Progress())
-            position += 1
-        return position if position <= self.journaled else None
+        while (position := self.queue.next(self.now_s)) is None:
+            following = self.queue.taken_up_to + 1
+            if following > self.journaled or self.queue.is_held(self.now_s):
+                return None
+            self.queue.take(following, self._key(following))
+        return position
+
+    @rule()
+    def time_passes(self) -> None:
+        self.now_s = max(self.now_s, self.queue.wakes_at_s() or 0.0)
 
     @rule(number=st.integers(1, 5))
     def arrive(self, number: int) -> None:
@@ -171,7 +185,8 @@ class ChannelUnderCrashes(RuleBasedStateMachine):
         elif isinstance(decision, Dead):
             state = State.DEAD
         if isinstance(decision, RetryAfter):
-            self.queue.tried(position, progress)
+            holds = decision.reason in SINK_TAKES_NOTHING
+            self.queue.retry(position, progress, self.now_s + 1, holds_channel=holds)
         else:
             self.queue.settle(position, progress)
         self.pending.append(
@@ -222,15 +237,17 @@ class ChannelUnderCrashes(RuleBasedStateMachine):
     def look_ends(self) -> None:
         if self.seen is None:
             return
-        self.queue.requeue(self.seen.requeued.get("adt", []))
+        self._requeue(self.seen.requeued.get("adt", []))
         for position in self.seen.discarded.intersection(self.queue.unfinished):
             self.queue.settle(position, self.queue.progress(position))
         self.seen = None
 
     @invariant()
-    def first_deliveries_are_in_order(self) -> None:
+    def first_deliveries_of_a_key_are_in_order(self) -> None:
         first = [p for p in dict.fromkeys(self.taken) if p not in self.ordered]
-        assert first == sorted(first)
+        for key in {self._key(position) for position in first}:
+            line = [position for position in first if self._key(position) == key]
+            assert line == sorted(line)
 
     @invariant()
     def everything_at_or_below_the_cursor_is_accounted_for(self) -> None:
@@ -246,7 +263,14 @@ class ChannelUnderCrashes(RuleBasedStateMachine):
                 assert position in self.taken
 
 
-ChannelUnderCrashes.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=30, deadline=None
-)
+class ChannelByKeyUnderCrashes(ChannelUnderCrashes):
+    """The same where messages are ordered by one of three keys."""
+
+    keys = 3
+
+
+STEPS = settings(max_examples=40, stateful_step_count=40, deadline=None)
 TestChannelUnderCrashes = ChannelUnderCrashes.TestCase
+TestChannelUnderCrashes.settings = STEPS
+TestChannelByKeyUnderCrashes = ChannelByKeyUnderCrashes.TestCase
+TestChannelByKeyUnderCrashes.settings = STEPS

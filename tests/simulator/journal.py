@@ -25,10 +25,15 @@ class StandInMessage:
     control_id: str | None
     late: bool
     payload: bytes
+    order_key: bytes | None = None
 
 
 def message(
-    position: int, payload: bytes, channel: str = "adt", control_id: str | None = None
+    position: int,
+    payload: bytes,
+    channel: str = "adt",
+    control_id: str | None = None,
+    order_key: bytes | None = None,
 ) -> StandInMessage:
     now_ms = time.time_ns() // 1_000_000
     return StandInMessage(
@@ -43,6 +48,7 @@ def message(
         control_id=control_id,
         late=False,
         payload=payload,
+        order_key=order_key,
     )
 
 
@@ -55,10 +61,14 @@ class JournalInMemory:
         self.before_read: Callable[[], None] = lambda: None
 
     def append(
-        self, payload: bytes, channel: str = "adt", control_id: str | None = None
+        self,
+        payload: bytes,
+        channel: str = "adt",
+        control_id: str | None = None,
+        order_key: bytes | None = None,
     ) -> StandInMessage:
         position = self.highest_position() + 1
-        self.messages[position] = message(position, payload, channel, control_id)
+        self.messages[position] = message(position, payload, channel, control_id, order_key)
         return self.messages[position]
 
     def waiting(self, channel: str, after_position: int, limit: int) -> list[StandInMessage]:
@@ -74,6 +84,12 @@ class JournalInMemory:
     def get(self, position: int) -> StandInMessage | None:
         self.before_read()
         return self.messages.get(position)
+
+    def retention_at_ms(self) -> int | None:
+        return None
+
+    def order_key(self, position: int) -> bytes | None:
+        return self.messages[position].order_key
 
     def highest_position(self) -> int:
         return max(self.messages, default=0)

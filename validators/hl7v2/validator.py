@@ -39,6 +39,7 @@ from validators.hl7v2.grammar import Message, Segment, fold_segment_ends, parse
 from validators.hl7v2.rebuild import field_text, rebuild
 from validators.hl7v2.separators import Separators, read_separators
 from validators.hl7v2.whitelist import MessageTypes, SegmentNames, Versions
+from validators.order_key import Hl7Place
 from validators.verdict import Accepted, Rejected, Verdict
 
 if TYPE_CHECKING:
@@ -56,8 +57,9 @@ _CHARSETS_OUT: Final = {"UTF-8": UTF_8, "GB18030": GB18030}
 class HL7v2Validator:
     """A channel's whitelist and limits, made ready once and applied to each message."""
 
-    def __init__(self, policy: HL7v2Policy) -> None:
+    def __init__(self, policy: HL7v2Policy, order_by: str | None = None) -> None:
         self._policy = policy
+        self._order_by = None if order_by is None else Hl7Place.parse(order_by)
         self._lax = policy.header == "lax"
         self._default_charset = BY_POLICY_NAME[policy.default_charset]
         self._charset_out = _CHARSETS_OUT.get(policy.charset_out)
@@ -92,7 +94,8 @@ class HL7v2Validator:
             accepted = self._written(message, charset, converting=converting)
             # What grew here would be refused by the same policy at the other end.
             self._check_size(accepted)
-        return Accepted(accepted, message_type, control_id)
+        order_key = None if self._order_by is None else self._order_by.order_key(message)
+        return Accepted(accepted, message_type, control_id, order_key)
 
     def _check_size(self, payload: bytes) -> None:
         if len(payload) > self._policy.message_bytes_max:

@@ -31,7 +31,9 @@ _WARM_UP: Final = (
 def main() -> NoReturn:
     """Run until the parent closes the pipe."""
     specs, memory_bytes_max, cpu_s_max = wire.unpack_start(_read_frame())
-    validators = {name: build(spec.policy, spec.schemas) for name, spec in specs.items()}
+    validators = {
+        name: build(spec.policy, spec.schemas, spec.order_by) for name, spec in specs.items()
+    }
     _warm_up(validators)
     sandbox = lock_down(Limits(memory_bytes_max, cpu_s_max))
     _write(wire.frame(sandbox))

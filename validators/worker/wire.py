@@ -8,7 +8,7 @@ held to exact types and sizes before it is used.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 import msgpack
 
@@ -28,6 +28,7 @@ FRAME_BYTES_MAX: Final = BATCH_ITEMS_MAX * 4096 + 4 * PAYLOAD_BYTES_MAX
 """A batch holds one payload of any size, or several below a sum (see pool); a rebuilt one may grow
 when its charset changes. Schemas go down in the start frame."""
 _TEXT_CHARS_MAX: Final = 1024
+_ORDER_KEY_BYTES: Final = 32
 
 
 class WireError(Exception):
@@ -53,7 +54,7 @@ def unframe(body: bytes) -> Any:
 def pack_start(specs: Mapping[str, ContentSpec], limits: Limits) -> bytes:
     """Return the first frame down: all that a worker knows."""
     described = {
-        channel: [spec.policy.model_dump_json(by_alias=True), dict(spec.schemas)]
+        channel: [spec.policy.model_dump_json(by_alias=True), dict(spec.schemas), spec.order_by]
         for channel, spec in specs.items()
     }
     return frame([described, limits.memory_bytes_max, limits.cpu_s_max])
@@ -63,8 +64,8 @@ def unpack_start(body: bytes) -> tuple[dict[str, ContentSpec], int, int]:
     """Return specifications, memory_bytes_max, cpu_s_max (in the worker)."""
     described, memory_bytes_max, cpu_s_max = unframe(body)
     specs = {
-        channel: ContentSpec(ContentPolicy.model_validate_json(policy), schemas)
-        for channel, (policy, schemas) in described.items()
+        channel: ContentSpec(ContentPolicy.model_validate_json(policy), schemas, order_by)
+        for channel, (policy, schemas, order_by) in described.items()
     }
     return specs, memory_bytes_max, cpu_s_max
 
@@ -78,7 +79,7 @@ def pack_verdicts(verdicts: Sequence[Verdict]) -> bytes:
     """Return the frame of a batch's verdicts, in its order (in the worker)."""
     return frame(
         [
-            [verdict.payload, verdict.message_type, verdict.control_id]
+            [verdict.payload, verdict.message_type, verdict.control_id, verdict.order_key]
             if isinstance(verdict, Accepted)
             else [verdict.reason.code, verdict.place]
             for verdict in verdicts
@@ -96,9 +97,14 @@ def unpack_verdicts(body: bytes, count: int) -> list[Verdict]:
 
 def _verdict(row: object) -> Verdict:
     match row:
-        case [bytes() as payload, str() as message_type, (str() | None) as control_id]:
-            if len(message_type) <= _TEXT_CHARS_MAX and len(control_id or "") <= _TEXT_CHARS_MAX:
-                return Accepted(payload, message_type, control_id)
+        case [bytes() as payload, str() as kind, (str() | None) as control_id, order_key]:
+            texts_fit = max(len(kind), len(control_id or "")) <= _TEXT_CHARS_MAX
+            if texts_fit and _is_order_key(order_key):
+                return Accepted(payload, kind, control_id, order_key)
         case [str() as code, str() as place] if code in BY_CODE:
             return Rejected(BY_CODE[code], place[:_TEXT_CHARS_MAX])
     raise WireError("not a verdict")
+
+
+def _is_order_key(value: object) -> TypeGuard[bytes | None]:
+    return value is None or (isinstance(value, bytes) and len(value) == _ORDER_KEY_BYTES)

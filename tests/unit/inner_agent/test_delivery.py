@@ -106,17 +106,69 @@ def test_the_table_has_every_state_and_delivered_is_final() -> None:
 
 def test_an_old_row_does_not_requeue_what_was_tried_since() -> None:
     queue = ChannelQueue("adt", cursor=10)
-    queue.requeue([(4, Progress(2))])
+    queue.requeue([((4, Progress(2)), None)])
     queue.settle(4, Progress(3))
-    queue.requeue([(4, Progress(2))])  # the row as it was before the outcome was written
-    assert queue.next_requeued() is None
-    queue.requeue([(4, Progress(3))])  # died again, and requeued again
-    assert queue.next_requeued() == 4
+    queue.requeue([((4, Progress(2)), None)])  # the row as it was before the outcome was written
+    assert queue.next(0) is None
+    queue.requeue([((4, Progress(3)), None)])  # died again, and requeued again
+    assert queue.next(0) == 4
 
 
 def test_a_requeued_message_does_not_move_the_cursor() -> None:
     queue = ChannelQueue("adt", cursor=10)
-    queue.requeue([(4, Progress(2)), (6, Progress(1))])
+    queue.requeue([((4, Progress(2)), None), ((6, Progress(1)), None)])
     assert queue.requeued == 2
     queue.settle(4, Progress(3))
-    assert (queue.cursor, queue.next_requeued()) == (10, 6)
+    assert (queue.cursor, queue.next(0)) == (10, 6)
+
+
+def taken(*keys: bytes | None) -> ChannelQueue:
+    """Positions from 1 on, with these order keys."""
+    queue = ChannelQueue("adt")
+    for position, key in enumerate(keys, 1):
+        queue.take(position, key)
+    return queue
+
+
+def test_a_message_that_is_refused_holds_up_its_own_key_only() -> None:
+    queue = taken(b"li", b"wang", b"li", b"wang")
+    queue.retry(1, Progress(1), 10.0, holds_channel=False)
+    assert queue.next(0) == 2
+    queue.settle(2, Progress(1))
+    assert queue.next(0) == 4
+    queue.settle(4, Progress(1))
+    assert (queue.next(9.9), queue.cursor, queue.wakes_at_s()) == (None, 0, 10.0)
+    assert (queue.lines_held_up, queue.settled_above_cursor) == (1, 2)
+    assert queue.next(10.0) == 1
+    queue.settle(1, Progress(2))
+    assert (queue.next(10.0), queue.cursor) == (3, 2)
+    queue.settle(3, Progress(1))
+    assert (queue.next(10.0), queue.cursor, queue.taken) == (None, 4, 0)
+
+
+def test_without_keys_a_message_that_is_refused_holds_up_the_channel() -> None:
+    queue = taken(None, None)
+    queue.retry(1, Progress(1), 10.0, holds_channel=False)
+    assert queue.next(0) is None
+    queue.settle(1, Progress(2))
+    assert queue.next(0) == 2
+
+
+def test_a_sink_that_takes_nothing_holds_up_every_key() -> None:
+    queue = taken(b"li", b"wang")
+    queue.retry(1, Progress(1), 10.0, holds_channel=True)
+    assert (queue.next(9.0), queue.is_held(9.0), queue.wakes_at_s()) == (None, True, 10.0)
+    assert queue.next(10.0) == 1
+    queue.settle(1, Progress(2))
+    assert queue.next(10.0) == 2
+
+
+def test_a_dead_letter_above_the_cursor_can_be_requeued() -> None:
+    queue = taken(b"li", b"wang", b"wang")
+    queue.retry(1, Progress(1), 10.0, holds_channel=False)
+    queue.settle(2, Progress(3))
+    queue.requeue([((2, Progress(3)), b"wang")])
+    assert queue.next(0) == 2
+    queue.settle(2, Progress(4))
+    queue.settle(1, Progress(2))
+    assert queue.cursor == 2

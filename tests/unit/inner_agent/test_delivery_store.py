@@ -68,7 +68,7 @@ def test_a_restart_finds_cursor_and_retries(path: Path, store: DeliveryStore) ->
         queue = again.load("adt")
         assert queue.cursor == 2
         assert queue.progress(3) == Progress(4, 2, 500)
-        assert queue.next_requeued() is None
+        assert again.requeued("adt", queue.cursor) == []
         assert again.load("lab").cursor == 9
         assert again.load("new").cursor == 0
 
@@ -101,7 +101,8 @@ def test_a_requeued_dead_letter_is_seen_and_counted_anew(path: Path, store: Deli
     assert orders is not None
     assert orders.requeued == {"adt": [(1, Progress(5, 0, 500))]}
     queue = store.load("adt")
-    assert (queue.next_requeued(), queue.cursor) == (1, 3)
+    assert [position for position, _ in store.requeued("adt", 3)] == [1]
+    assert queue.cursor == 3
 
 
 def test_retries_of_a_requeued_message_go_on_after_a_restart(
@@ -111,8 +112,7 @@ def test_retries_of_a_requeued_message_go_on_after_a_restart(
     operator_orders.requeue(path, [1])
     store.commit([outcome(1, State.DELIVERING, attempts=2, cursor=2, settled_at_ms=None)])
     queue = store.load("adt")
-    assert queue.next_requeued() == 1
-    assert queue.progress(1).attempts == 2
+    assert store.requeued("adt", queue.cursor) == [(1, Progress(2, 0, 500))]
 
 
 def test_discarding_is_final_but_for_a_delivery_that_happened(
@@ -137,7 +137,7 @@ def test_a_discarded_head_is_skipped_after_a_restart(path: Path, store: Delivery
     store.commit([outcome(1), outcome(2, State.DELIVERING, cursor=1, settled_at_ms=None)])
     operator_orders.discard(path, [2], "gone")
     queue = store.load("adt")
-    assert (queue.cursor, queue.is_settled(2), queue.is_settled(3)) == (1, True, False)
+    assert (queue.cursor, queue.settled_ahead) == (1, {2})
 
 
 @pytest.mark.parametrize("reason", ["", "x" * 201, "two\nlines", "\x1b[2J"])

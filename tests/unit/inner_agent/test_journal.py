@@ -1,3 +1,4 @@
+import hashlib
 import sqlite3
 import stat
 
@@ -26,10 +27,10 @@ def stream(next_sequence=2, *, state="trusted", stream_id=STREAM, sender="front"
     return StreamRecord(stream_id, sender, state, next_sequence, b"d" * 32, 1, 2, 3)
 
 
-def message(number, *, channel="adt", payload=b"payload", control_id=None):
+def message(number, *, channel="adt", payload=b"payload", control_id=None, order_key=None):
     return NewMessage(
         number.to_bytes(16, "big"), channel, number, 5, "application/hl7-v2", "ADT^A01",
-        control_id, payload,
+        control_id, payload, order_key,
     )  # fmt: skip
 
 
@@ -155,6 +156,17 @@ def test_streams_gaps_progress_and_links_come_back(writer, reader):
     writer.set_streams([stream(state="retired")], {STREAM: ()})
     assert reader.streams()[0].state == "retired"
     assert reader.gaps() == []
+
+
+def test_an_order_key_is_stored_as_a_keyed_digest(writer, reader):
+    key = hashlib.sha256(b"4711").digest()
+    same = [message(number, order_key=key) for number in (1, 2)]
+    writer.take(batch(taken(1, *same, message(3, order_key=bytes(32)), message(4))))
+    keys = [reader.order_key(position) for position in range(1, 6)]
+    assert keys[0] == keys[1] != keys[2]
+    assert [len(each or b"") for each in keys] == [16, 16, 16, 0, 0]
+    assert keys[0] not in (key[:16], hashlib.sha256(key).digest()[:16])
+    assert [each.order_key for each in reader.waiting("adt", 0, 9)] == keys[:4]
 
 
 def test_a_sender_never_has_two_trusted_streams(writer):
