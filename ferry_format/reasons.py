@@ -440,6 +440,14 @@ ATTEMPTS_EXHAUSTED = _operator(
     "Mend the cause, then requeue or discard.",
 )
 
+# --- The slip (SPEC.md, chapter 11) --------------------------------------------------------------
+
+BAD_SLIP = _operator(
+    "bad_slip",
+    "the slip cannot be read, or is another stream's",
+    "Read or scan it again, letter by letter (ferry-inner gaps --slip); each outer takes its own.",
+)
+
 # --- Keys, configuration, storage ---------------------------------------------------------------
 
 BAD_KEY_FILE = _operator(

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import getpass
+import io
+import itertools
 import sys
 from pathlib import Path
 from typing import Final
 
 import click
+import segno
 
+from ferry_format import slip
+from ferry_format.stream import Gap
 from ferry_runtime.commands.configured import EXIT_CODES
 from ferry_runtime.commands.failure import fail
 from inner_agent import lookup, stream_orders
 from inner_agent.command_frame import CONFIG, JSON, load, moment, parse_hex, print_rows
+from inner_agent.journal import GapRecord
 
 _ANSWER_S: Final = 10.0
 
@@ -20,10 +26,18 @@ _ANSWER_S: Final = 10.0
 @click.command(epilog=EXIT_CODES)
 @CONFIG
 @JSON
-def gaps(config_path: Path, *, as_json: bool) -> None:
+@click.option(
+    "--slip", "as_slips", is_flag=True, help="As slips for the outer: a line to type, a QR code."
+)
+def gaps(config_path: Path, *, as_json: bool, as_slips: bool) -> None:
     """List missing ferry files by exact range; exit code 1 if there are any."""
+    if as_json and as_slips:
+        raise click.UsageError("--slip is for people, --json for programs: name one.")
     with lookup.open_journal(load(config_path)[0]) as journal:
         found = journal.gaps()
+    if as_slips and found:
+        _print_slips(found)
+        sys.exit(1)
     rows = [
         {
             "stream": one.stream_id.hex(),
@@ -38,6 +52,20 @@ def gaps(config_path: Path, *, as_json: bool) -> None:
     print_rows(rows, as_json=as_json, nothing="nothing is missing")
     if rows:
         sys.exit(1)
+
+
+def _print_slips(gaps: list[GapRecord]) -> None:
+    """One slip a stream: each outer takes its own."""
+    for stream_id, of_stream in itertools.groupby(gaps, key=lambda gap: gap.stream_id):
+        missing = [Gap(one.first_sequence, one.last_sequence) for one in of_stream]
+        line = slip.write(stream_id, missing)
+        code = io.StringIO()
+        segno.make(line, error="m", micro=False).terminal(code, compact=True)
+        click.echo(f"On the outer whose stream begins with {stream_id.hex()[:8]}:\n")
+        click.echo(f'    ferry-outer resend --slip "{line}"\n')
+        click.echo(code.getvalue())
+        if len(missing) > slip.RANGES_MAX:
+            click.echo(f"{len(missing) - slip.RANGES_MAX} more ranges: print the next slip then.\n")
 
 
 @click.group(invoke_without_command=True, epilog=EXIT_CODES)

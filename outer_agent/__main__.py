@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -92,23 +93,48 @@ def status(config_path: Path, *, as_json: bool) -> None:
 @_CONFIG
 @click.option(
     "--range",
-    "wanted",
-    required=True,
+    "stretch",
     metavar="FIRST-LAST",
     help="File sequences as `ferry-inner gaps` names them, for example 120-125 or 120.",
 )
-def resend(config_path: Path, wanted: str) -> None:
-    """Publish a stretch of the spool again, byte for byte. The agent may run or not."""
-    first, last = resending.parse_range(wanted)
+@click.option(
+    "--slip",
+    metavar="TEXT",
+    help="What `ferry-inner gaps --slip` printed, in quotes; - reads it from standard input.",
+)
+@click.option(
+    "--since",
+    metavar="MOMENT",
+    help="All files sealed since 90m, 2h or 3d ago, or since 2026-11-23T08:00.",
+)
+def resend(config_path: Path, stretch: str | None, slip: str | None, since: str | None) -> None:
+    """Publish spooled files again, byte for byte. The agent may run or not.
+
+    What the inner has already is recognised there and dropped.
+    """
+    wanted = _wanted(stretch, slip, since)
     config = _load(config_path)[0]
     spool_path = service.spool_path(config.agent.state_dir)
     resending.become_the_agent(spool_path)
-    report = resending.resend(spool_path, config.medium.path, first, last)
-    click.echo(f"published again: {report.published} files of {first} to {last}")
-    for missing_first, missing_last in report.missing:
-        click.echo(f"not in the spool any more: {missing_first} to {missing_last}", err=True)
+    report = resending.resend(spool_path, config.medium.path, wanted)
+    click.echo(f"published again: {report.published} files")
+    for missing in report.missing:
+        click.echo(f"not in the spool: {missing.first} to {missing.last}", err=True)
     if report.missing:
         sys.exit(1)
+
+
+def _wanted(stretch: str | None, slip: str | None, since: str | None) -> resending.Wanted:
+    if [stretch, slip, since].count(None) != len(("two", "of three")):
+        raise click.UsageError("Name one of --range, --slip and --since.")
+    if stretch is not None:
+        one = resending.parse_range(stretch)
+        return lambda _: [one]
+    if slip is not None:
+        text = sys.stdin.readline() if slip == "-" else slip
+        return lambda spool: resending.read_slip(text, spool.head().stream_id)
+    since_ms = resending.parse_since(since or "", datetime.now().astimezone())
+    return lambda spool: spool.sealed_since(since_ms)
 
 
 def _load(config_path: Path) -> tuple[OuterConfig, OuterPolicy]:

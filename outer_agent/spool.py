@@ -22,6 +22,7 @@ from ferry_format import reasons
 from ferry_format.container import GENESIS_DIGEST, SealedFile
 from ferry_format.identifiers import new_stream_id
 from ferry_format.reasons import FerryError, StorageFault, Unavailable
+from ferry_format.stream import Gap
 from outer_agent.admission import Fingerprint
 
 SCHEMA_VERSION: Final = 1
@@ -252,6 +253,16 @@ class Spool:
         be withdrawn, so it is not for resending.
         """
         return self._files("published = 1 AND sequence BETWEEN ? AND ?", (first, last))
+
+    def sealed_since(self, since_ms: int) -> list[Gap]:
+        """The stretch from the first published file sealed at or after `since_ms` to the last."""
+        with _faults(self._path):
+            first, last = self._database.execute(
+                "SELECT min(sequence), max(sequence) FROM files "
+                "WHERE published = 1 AND sealed_at_ms >= ?",
+                (since_ms,),
+            ).fetchone()
+        return [] if first is None else [Gap(first, last)]
 
     def retention_at_ms(self) -> int | None:
         """How far the clock of deletion had come when `prune` ran last."""

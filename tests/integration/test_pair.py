@@ -213,10 +213,21 @@ def test_a_lost_file_is_named_and_its_resend_restores_the_order(pair: Pair) -> N
     assert pair.command("inner_agent", "status").returncode == 1
     assert len(pair.delivered()) < 6
 
-    resent = pair.command("outer_agent", "resend", "--range", f"{sequence}-{sequence}")
+    slips = pair.command("inner_agent", "gaps", "--slip")
+    assert slips.returncode == 1
+    (line,) = [each for each in slips.stdout.splitlines() if "--slip" in each]
+    slip = line.split('"')[1]
+    misread = pair.command("outer_agent", "resend", "--slip", slip.replace("FERRY1", "FERRY1 7"))
+    assert misread.returncode != 0
+    assert "letter by letter" in misread.stderr
+    resent = pair.command("outer_agent", "resend", "--slip", slip.lower())
     assert "published again: 1 files" in resent.stdout, resent.stderr
     assert pair.wait_for(6) == [adt(str(number)) for number in range(6)]
     assert pair.command("inner_agent", "gaps").stdout == "nothing is missing\n"
+    again = pair.command("outer_agent", "resend", "--since", "1h")
+    assert int(again.stdout.split()[2]) >= 6, again.stderr
+    pair.send(adt("6"))
+    assert pair.wait_for(7) == [adt(str(number)) for number in range(7)], "repeats were not dropped"
 
 
 def shorten_the_wait(pair: Pair, policy: Path) -> None:
