@@ -17,6 +17,7 @@ from ferry_format import stream as stream_rules
 from ferry_format.envelope import Content, Envelope
 from ferry_format.reasons import Refused
 from ferry_format.stream import Ahead, Gap, Late, Link, Repeated, StreamState
+from inner_agent.channel_gaps import Shortfall
 from inner_agent.journal_writer import NewMessage
 from inner_agent.quarantine import RefusedThing
 from validators.verdict import Accepted, Rejected, Verdict
@@ -32,6 +33,7 @@ class ChannelRule:
 
     content_type: str
     message_bytes_max: int
+    holds_on_gap: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +54,6 @@ class OpenedFile:
     link: Link
     sender: str
     content: Content
-
-
-@dataclass(frozen=True, slots=True)
-class Shortfall:
-    """Channel sequences that no file brought: first and last, inclusive.
-
-    After a gap of files it tells which messages are missing. Without one the sender's own counting
-    is wrong; so it is if `last` < `first`, where numbers were given out twice.
-    """
-
-    channel: str
-    first: int
-    last: int
-
-    @property
-    def messages(self) -> int:
-        """How many messages are missing; 0 where numbers were given out twice."""
-        return max(0, self.last - self.first + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,11 @@ _RECORD = (
     "EXISTS (SELECT 1 FROM payloads WHERE payloads.position = messages.position)"
 )
 
+_HELD = (
+    "0, message_id, stream_id, file_sequence, channel, channel_sequence, accepted_at_ms, "
+    "received_at_ms, content_type, message_type, control_id, late, payload_bytes, 1"
+)
+
 
 class JournalReader:
     """Reads journal.db while the verifier writes it. Raises StorageFault where SQLite fails."""
@@ -192,6 +197,40 @@ class JournalReader:
             (*(value for _, value in conditions), min(limit, FOUND_MAX)),
         )
         return [_record(row) for row in rows]
+
+    def held(
+        self,
+        *,
+        control_id: str | None = None,
+        message_id: bytes | None = None,
+        channel: str | None = None,
+        limit: int = FOUND_MAX,
+    ) -> list[MessageRecord]:
+        """Messages that wait for missing ones of their channel, newest first; their position is 0.
+
+        Those that meet every given condition.
+        """
+        given = {"control_id": control_id, "message_id": message_id, "channel": channel}
+        conditions = {name: value for name, value in given.items() if value is not None}
+        where = " AND ".join(f"{name} = ?" for name in conditions) or "TRUE"
+        rows = self._rows(
+            f"SELECT {_HELD} FROM held_messages WHERE {where} ORDER BY rowid DESC LIMIT ?",  # noqa: S608
+            (*conditions.values(), min(limit, FOUND_MAX)),
+        )
+        return [_record(row) for row in rows]
+
+    def held_counts(self) -> dict[str, int]:
+        """How many messages of each channel wait for missing ones."""
+        return dict(self._rows("SELECT channel, count(*) FROM held_messages GROUP BY channel"))
+
+    def waiting_channels(self, stream_id: bytes) -> list[str]:
+        """The channels that are held up by missing messages of a stream."""
+        rows = self._rows(
+            "SELECT DISTINCT channel FROM missing_messages WHERE stream_id = ? AND holds = 1 "
+            "ORDER BY channel",
+            (stream_id,),
+        )
+        return [channel for (channel,) in rows]
 
     def highest_position(self) -> int:
         """The position given out last, also if its message is gone since; 0 before the first."""

@@ -5,9 +5,11 @@ for survives a power cut (measured: 0 lost of all that was acknowledged; NORMAL 
 
 Differences from a plain log, table by table:
 
-- `streams.last_digest` is NULL when the file before the next is missing;
-- `gaps` holds what is missing now and nothing else: `given_up` 0 is a gap that the verifier still
-  holds its place for, 1 one that it went on past;
+- `streams.last_digest` is never NULL: a gap is passed together with the file after it;
+- `gaps` holds what is missing now and nothing else: `given_up` 0 is a gap that a channel, or the
+  stream itself, still waits for, 1 one that nothing waits for;
+- `missing_messages` and `held_messages` are what a gap means for its channels (channel_gaps.py); a
+  held message has no position yet;
 - `messages.message_id` is UNIQUE over all streams and is never taken again while its row stands;
 - `payloads` is a table of its own, since only a deleted row gives its pages back (an emptied column
   frees bytes inside pages that never fill again); a message's row outlives its payload;
@@ -44,7 +46,7 @@ CREATE TABLE streams (
   sender TEXT NOT NULL,
   state TEXT NOT NULL CHECK (state IN ('trusted','refused','retired')),
   next_sequence INTEGER NOT NULL,
-  last_digest BLOB,
+  last_digest BLOB NOT NULL,
   first_seen_at_ms INTEGER NOT NULL,
   last_file_at_ms INTEGER NOT NULL,
   last_sealed_at_ms INTEGER NOT NULL
@@ -91,6 +93,31 @@ CREATE TABLE messages (
 );
 CREATE INDEX messages_by_channel ON messages (channel, position);
 CREATE INDEX messages_by_control_id ON messages (control_id) WHERE control_id IS NOT NULL;
+CREATE TABLE held_messages (
+  message_id BLOB NOT NULL UNIQUE,
+  stream_id BLOB NOT NULL,
+  file_sequence INTEGER NOT NULL,
+  channel TEXT NOT NULL,
+  channel_sequence INTEGER NOT NULL,
+  accepted_at_ms INTEGER NOT NULL,
+  received_at_ms INTEGER NOT NULL,
+  content_type TEXT NOT NULL,
+  message_type TEXT NOT NULL,
+  control_id TEXT,
+  order_key BLOB,
+  late INTEGER NOT NULL,
+  payload_bytes INTEGER NOT NULL,
+  payload BLOB NOT NULL
+);
+CREATE INDEX held_in_order ON held_messages (stream_id, channel, channel_sequence);
+CREATE TABLE missing_messages (
+  stream_id BLOB NOT NULL,
+  channel TEXT NOT NULL,
+  first_sequence INTEGER NOT NULL,
+  last_sequence INTEGER NOT NULL,
+  holds INTEGER NOT NULL CHECK (holds IN (0, 1)),
+  PRIMARY KEY (stream_id, channel, first_sequence)
+) WITHOUT ROWID;
 CREATE TABLE payloads (position INTEGER PRIMARY KEY, payload BLOB NOT NULL);
 CREATE TABLE retention (only INTEGER PRIMARY KEY CHECK (only = 1), at_ms INTEGER NOT NULL);
 CREATE TABLE quarantine (

@@ -7,14 +7,17 @@ verifier stops.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from ferry_format.envelope import Tombstone
 from ferry_format.stream import Link
 from inner_agent.at_rest import PayloadCipher
+from inner_agent.channel_gaps import Missing
+from inner_agent.held_messages import HeldTable
 from inner_agent.journal import GapRecord, StreamRecord
 from inner_agent.journal_schema import connect_writer, faults, transaction
 from inner_agent.quarantine import QuarantineLimits, QuarantineTable, RefusedThing
@@ -73,13 +76,21 @@ class TakenFile:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Files of one stream, and how the stream stands after them; `gaps` None is unchanged."""
+    """Files of one stream, and how the stream stands after them.
+
+    `gaps` and `missing` None are unchanged. Messages of the channels in `held` wait for earlier
+    ones; `releases` says, by channel, below which channel sequence none waits any more (None: none
+    waits at all).
+    """
 
     received_at_ms: int
     stream: StreamRecord
     files: tuple[TakenFile, ...]
     progress: Mapping[str, int]
     gaps: tuple[GapRecord, ...] | None = None
+    missing: Missing | None = None
+    held: frozenset[str] = frozenset()
+    releases: Mapping[str, int | None] = field(default_factory=dict)
 
 
 class JournalWriter:
@@ -99,6 +110,7 @@ class JournalWriter:
             self._quarantine = QuarantineTable(
                 self.connection, cipher, limits or QuarantineLimits()
             )
+            self._held = HeldTable(self.connection)
 
     def close(self) -> None:
         """Close the database."""
@@ -107,18 +119,40 @@ class JournalWriter:
     def take(self, batch: Batch) -> frozenset[Repeat]:
         """Make the batch durable; returns which messages were dropped as journaled before."""
         repeated: set[Repeat] = set()
-        with faults(self.path), transaction(self.connection):
+        with self._changes():
             for file in batch.files:
                 self._file(batch, file, repeated)
             self._stream(batch.stream)
             self._progress(batch.stream.stream_id, batch.progress)
             if batch.gaps is not None:
                 self._gaps(batch.stream.stream_id, batch.gaps)
+            if batch.missing is not None:
+                self._held.set_missing(batch.stream.stream_id, batch.missing)
+            for channel, before in batch.releases.items():
+                self._held.release(batch.stream.stream_id, channel, before)
         return frozenset(repeated)
+
+    def release(self, stream_id: bytes, releases: Mapping[str, int | None]) -> int:
+        """Give more held messages their place, as `Batch.releases` says; returns how many."""
+        with self._changes():
+            return sum(
+                self._held.release(stream_id, channel, before)
+                for channel, before in releases.items()
+            )
+
+    def held(self, stream_id: bytes) -> dict[str, int]:
+        """How many verified messages of a stream wait for earlier ones, by channel."""
+        with faults(self.path):
+            return self._held.counts(stream_id)
+
+    def missing(self, stream_id: bytes) -> Missing:
+        """Which messages of a stream are missing."""
+        with faults(self.path):
+            return self._held.missing(stream_id)
 
     def refuse(self, thing: RefusedThing, at_ms: int) -> bool:
         """Put a file into quarantine; False if this very file is there for this reason."""
-        with faults(self.path), transaction(self.connection):
+        with self._changes():
             if self._quarantine.knows(thing):
                 return False
             self._quarantine.add(thing, at_ms)
@@ -128,13 +162,16 @@ class JournalWriter:
         self,
         streams: Sequence[StreamRecord],
         gaps: Mapping[bytes, tuple[GapRecord, ...]] | None = None,
+        missing: Mapping[bytes, Missing] | None = None,
     ) -> None:
-        """Write streams, in order, and the gaps of those named, in one transaction."""
-        with faults(self.path), transaction(self.connection):
+        """Write streams, in order, and the gaps and missing messages of those named, at once."""
+        with self._changes():
             for stream in streams:
                 self._stream(stream)
             for stream_id, records in (gaps or {}).items():
                 self._gaps(stream_id, records)
+            for stream_id, messages in (missing or {}).items():
+                self._held.set_missing(stream_id, messages)
 
     def streams(self) -> list[StreamRecord]:
         """Every stream, oldest first."""
@@ -193,6 +230,18 @@ class JournalWriter:
         with faults(self.path):
             self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
+    @contextmanager
+    def _changes(self) -> Iterator[None]:
+        """One transaction; what was counted in it is counted anew if it fails."""
+        with faults(self.path):
+            try:
+                with transaction(self.connection):
+                    yield
+            except BaseException:
+                self._held.reload()
+                self._quarantine.reload()
+                raise
+
     def _file(self, batch: Batch, file: TakenFile, repeated: set[Repeat]) -> None:
         stream_id = batch.stream.stream_id
         self.connection.execute(
@@ -213,30 +262,32 @@ class JournalWriter:
             self._quarantine.add(thing, batch.received_at_ms)
 
     def _message(self, batch: Batch, file: TakenFile, message: NewMessage) -> bool:
-        cursor = self.connection.execute(
-            _MESSAGE,
-            (
-                message.message_id,
-                batch.stream.stream_id,
-                file.sequence,
-                message.channel,
-                message.channel_sequence,
-                message.accepted_at_ms,
-                batch.received_at_ms,
-                message.content_type,
-                message.message_type,
-                message.control_id,
-                message.order_key and self._cipher.keyed_digest(message.order_key),
-                file.late,
-                len(message.payload),
-            ),
+        is_held = message.channel in batch.held
+        row = (
+            message.message_id,
+            batch.stream.stream_id,
+            file.sequence,
+            message.channel,
+            message.channel_sequence,
+            message.accepted_at_ms,
+            batch.received_at_ms,
+            message.content_type,
+            message.message_type,
+            message.control_id,
+            message.order_key and self._cipher.keyed_digest(message.order_key),
+            # What is held is delivered in its order, and so is what it waited for.
+            file.late and not is_held,
+            len(message.payload),
         )
+        sealed = self._cipher.seal(message.message_id, message.payload)
+        if is_held:
+            return self._held.add(row, sealed)
+        if self._held.knows(message.message_id):
+            return False
+        cursor = self.connection.execute(_MESSAGE, row)
         if cursor.rowcount != 1:
             return False
-        self.connection.execute(
-            "INSERT INTO payloads VALUES (?, ?)",
-            (cursor.lastrowid, self._cipher.seal(message.message_id, message.payload)),
-        )
+        self.connection.execute("INSERT INTO payloads VALUES (?, ?)", (cursor.lastrowid, sealed))
         return True
 
     def _stream(self, stream: StreamRecord) -> None:

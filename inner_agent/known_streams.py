@@ -137,7 +137,7 @@ class KnownStreams:
             return Answer(done=False, detail="no such stream is read")
         gap = intake.give_up(operator)
         if gap is None:
-            return Answer(done=False, detail="nothing is missing before a later file")
+            return Answer(done=False, detail="nothing waits for a missing file")
         return Answer(done=True, detail=f"gave up files {gap.first} to {gap.last}")
 
     def _off_record(self, stream_id: bytes) -> StreamRecord | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Literal
 
 from inner_agent import operator_orders
 from inner_agent.at_rest import PayloadCipher
@@ -13,13 +14,16 @@ from inner_agent.journal import JournalReader, MessageRecord
 from inner_agent.verifier import DELIVERY_NAME
 from inner_agent.verifier_service import journal_path
 
+HELD: Final = "held"
+"""Waits for missing messages of its channel; not in the replayer's hands yet."""
+
 
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
     """One message: what the journal knows, and what became of it. Holds no payload."""
 
     record: MessageRecord
-    state: State
+    state: State | Literal["held"]
     attempts: int
     reason: str | None
     settled_at_ms: int | None
@@ -45,8 +49,12 @@ def find(
     since_ms: int | None = None,
     limit: int = 100,
 ) -> list[Whereabouts]:
-    """The newest messages that meet every given condition, newest first."""
+    """The newest messages that meet every given condition, newest first; held ones before all."""
     with open_journal(config) as journal:
+        held = journal.held(
+            control_id=control_id, message_id=message_id, channel=channel, limit=limit
+        )
+        held = [one for one in held if since_ms is None or one.received_at_ms >= since_ms]
         records = journal.find(
             control_id=control_id,
             message_id=message_id,
@@ -56,7 +64,9 @@ def find(
         )
     path = delivery_path(config)
     cursors = operator_orders.cursors(path) if path.exists() else {}
-    return [_whereabouts(path, cursors, record) for record in records]
+    found = [Whereabouts(record, HELD, 0, None, None) for record in held]
+    found += [_whereabouts(path, cursors, record) for record in records]
+    return found[:limit]
 
 
 def _whereabouts(path: Path, cursors: dict[str, int], record: MessageRecord) -> Whereabouts:

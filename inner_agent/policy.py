@@ -14,7 +14,8 @@ from ferry_runtime.configuration import Document, Section
 from ferry_runtime.policy import load_signed
 from ferry_runtime.problem_words import Mistake
 from ferry_runtime.setting_types import Moment, Name, Seconds, SignToken, Switch
-from validators.policy import ContentPolicy, OrderKeyPlace
+from inner_agent.channel_gaps import OnGap
+from validators.policy import ContentPolicy, OrderBy
 
 MessageBytes = Annotated[int, Strict(), Field(ge=1, le=limits.MESSAGE_BYTES_MAX)]
 _MS_PER_S: Final = 1000
@@ -92,7 +93,13 @@ class InnerChannel(Section):
         default=1.0, description="Seconds before the first retry; each next one waits twice as long"
     )
     retry_most_s: Seconds = Field(default=60.0, description="Longest wait between two tries.")
-    order_by: Literal["channel"] | OrderKeyPlace = Field(
+    on_gap: OnGap = Field(
+        default="hold",
+        description="When messages of this channel are missing: hold delivers none that comes "
+        "after them until they came or an operator gave them up; continue delivers on, and marks "
+        "late what comes late.",
+    )
+    order_by: OrderBy = Field(
         default="channel",
         description="What keeps its order while a message is retried: channel keeps all of it. An "
         "HL7 v2 component (PID-3, PID-3.1) or a JSON pointer (/patient/id) keeps that of messages "
@@ -133,15 +140,10 @@ class InnerPolicy(Document):
     version: Literal[1] = Field(description="Version of this file's format.")
     side: Literal["inner"] = Field(description="Which agent's policy this is.")
     lane: Name = Field(description="Name of the lane, the same in the outer's policy.")
-    on_gap: Literal["hold", "continue"] = Field(
-        default="hold",
-        description="When a ferry file is missing: hold delivers nothing that comes after it until "
-        "it came or an operator decided; continue reports the gap and goes on.",
-    )
     gap_wait_s: Seconds = Field(
         default=30.0,
-        description="Seconds to wait for a missing ferry file before the gap is reported and, with "
-        'on_gap = "continue", passed.',
+        description="Seconds to wait for a missing ferry file before the gap is reported and what "
+        "comes after it is taken.",
     )
     senders: tuple[SenderSection, ...] = Field(
         min_length=1, description="Whose ferry files are accepted; one [[senders]] table a key."

@@ -94,12 +94,15 @@ class QuarantineTable:
         self._connection = connection
         self._cipher = cipher
         self._limits = limits
-        self._kept_bytes: int
-        self._entries: int
-        self._kept_bytes, self._entries = connection.execute(
+        self._kept_bytes = self._entries = self._overflow = 0
+        self.reload()
+
+    def reload(self) -> None:
+        """Count anew: a transaction was rolled back."""
+        self._kept_bytes, self._entries = self._connection.execute(
             "SELECT coalesce(sum(length(content)), 0), count(*) FROM quarantine"
         ).fetchone()
-        self._overflow: int = connection.execute(
+        self._overflow = self._connection.execute(
             "SELECT coalesce(sum(number), 0) FROM quarantine_overflow"
         ).fetchone()[0]
 

@@ -31,6 +31,7 @@ class ChannelStatus:
     journaled: int
     waiting: int
     dead: int
+    held: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +87,13 @@ def look(config: InnerConfig, channels: list[str]) -> InnerStatus:
         missing = tuple(
             (gap.stream_id.hex(), gap.first_sequence, gap.last_sequence) for gap in journal.gaps()
         )
+        held = journal.held_counts()
         by_channel = {
             name: ChannelStatus(
                 totals.messages.get(name, 0),
                 journal.waiting_count(name, cursors.get(name, 0)),
                 counts.get(name, {}).get(State.DEAD, 0),
+                held.get(name, 0),
             )
             for name in channels
         }
@@ -132,6 +135,7 @@ def as_text(status: InnerStatus) -> str:
     ]
     lines += [
         f"  {name}: journaled {one.journaled}, waiting {one.waiting}, dead letters {one.dead}"
+        + (f", held for missing ones {one.held}" if one.held else "")
         for name, one in sorted(status.channels.items())
     ]
     lines.append(f"quarantine: {status.quarantine_entries} entries")

@@ -35,6 +35,8 @@ def gaps(config_path: Path, *, as_json: bool, as_slips: bool) -> None:
         raise click.UsageError("--slip is for people, --json for programs: name one.")
     with lookup.open_journal(load(config_path)[0]) as journal:
         found = journal.gaps()
+        waiting = {one.stream_id: journal.waiting_channels(one.stream_id) for one in found}
+        held = journal.held_counts()
     if as_slips and found:
         _print_slips(found)
         sys.exit(1)
@@ -45,11 +47,14 @@ def gaps(config_path: Path, *, as_json: bool, as_slips: bool) -> None:
             "last": one.last_sequence,
             "since": moment(one.opened_at_ms),
             "given_up": one.given_up,
+            "channels_waiting": " ".join(waiting[one.stream_id]),
             "mend": f"ferry-outer resend --range {one.first_sequence}-{one.last_sequence}",
         }
         for one in found
     ]
     print_rows(rows, as_json=as_json, nothing="nothing is missing")
+    for channel, number in sorted(held.items()):
+        click.echo(f"held for missing messages of channel {channel}: {number}", err=True)
     if rows:
         sys.exit(1)
 

@@ -24,7 +24,6 @@ from ferry_format.reasons import StorageFault, Unavailable
 from ferry_runtime import notify
 from inner_agent import stream_orders
 from inner_agent.file_opening import FileOpening
-from inner_agent.gap_watch import GapPolicy
 from inner_agent.hint import HINT_NAME, HintWriter
 from inner_agent.intake_decisions import ChannelRule
 from inner_agent.journal_writer import JournalWriter
@@ -74,7 +73,7 @@ class VerifierSettings:
     state_dir: Path
     rules: Mapping[str, ChannelRule]
     retention: RetentionPolicy
-    gap_policy: GapPolicy = field(default_factory=GapPolicy)
+    gap_wait_s: float = 30.0
     look_s: float = 1.0
     limits: BatchLimits = field(default_factory=BatchLimits)
 
@@ -109,7 +108,7 @@ class Verifier:
             journal,
             self._reports,
             settings.rules,
-            settings.gap_policy,
+            settings.gap_wait_s,
             settings.limits,
             _now_ms,
             self._hint.poke,

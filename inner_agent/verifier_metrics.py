@@ -69,6 +69,12 @@ class VerifierMetrics:
             "Ferry files reported missing and not received since.",
             registry=registry,
         )
+        self.held_messages = Gauge(
+            "ferry_inner_held_messages",
+            "Verified messages that wait for missing ones of their channel.",
+            ("channel",),
+            registry=registry,
+        )
         self.heartbeat_age_seconds = Gauge(
             "ferry_inner_last_heartbeat_age_seconds",
             "Since the sender's last file of any kind was taken.",

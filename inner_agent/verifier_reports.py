@@ -13,7 +13,7 @@ from typing import Protocol
 from ferry_format.reasons import FerryError, Reason
 from ferry_format.stream import Gap
 from ferry_runtime import logs
-from inner_agent.intake_decisions import Shortfall
+from inner_agent.channel_gaps import Missing, Shortfall, waiting_channels
 from inner_agent.journal import GapRecord, StreamRecord
 from inner_agent.journal_writer import Repeat, TakenFile
 from inner_agent.quarantine import RefusedThing
@@ -42,6 +42,7 @@ class Reports:
         self.metrics = metrics
         self._audit = audit
         self._unavailable: Reason | None = None
+        self._held: frozenset[str] = frozenset()
 
     def started(self, streams: Iterable[StreamRecord]) -> None:
         """The verifier begins; where each stream stands shows what a crash left untold."""
@@ -165,6 +166,29 @@ class Reports:
             files=gap.files,
             by=by,
         )
+
+    def channels_wait(self, stream: StreamRecord, before: Missing, after: Missing) -> None:
+        """Which channels hold what comes, for messages that are missing, and which no longer do."""
+        waited, waits = waiting_channels(before), waiting_channels(after)
+        for channel in sorted(waits - waited):
+            self._tell(
+                "channel_held",
+                logging.ERROR,
+                stream=stream.stream_id,
+                channel=channel,
+                missing=sum(one.last - one.first + 1 for one in after if one.channel == channel),
+                action="have the missing files resent, or give the gap up",
+            )
+        for channel in sorted(waited - waits):
+            self._tell(
+                "channel_released", logging.WARNING, stream=stream.stream_id, channel=channel
+            )
+
+    def held(self, numbers: Mapping[str, int]) -> None:
+        """How many messages of each channel are held now."""
+        for channel in numbers.keys() | self._held:
+            self.metrics.held_messages.labels(channel).set(numbers.get(channel, 0))
+        self._held = frozenset(numbers)
 
     def gaps_closed(self, stream: StreamRecord, gaps: Iterable[GapRecord]) -> None:
         """Nothing of these gaps is missing any more."""

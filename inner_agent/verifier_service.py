@@ -20,7 +20,6 @@ from ferry_runtime import notify, policy, secrets
 from ferry_runtime.audit import AuditTrail
 from inner_agent.at_rest import PayloadCipher
 from inner_agent.config import InnerConfig
-from inner_agent.gap_watch import GapPolicy
 from inner_agent.intake_decisions import ChannelRule
 from inner_agent.journal_writer import JournalWriter
 from inner_agent.policy import InnerPolicy
@@ -83,6 +82,7 @@ def _settings(
         channel.name: ChannelRule(
             build(channel.content, specs[channel.name].schemas).content_type,
             channel.message_bytes_max,
+            channel.on_gap == "hold",
         )
         for channel in rules.channels
     }
@@ -92,7 +92,7 @@ def _settings(
         RetentionPolicy(
             config.journal.keep_hours, config.journal.keep_record_hours, config.journal.bytes_max
         ),
-        GapPolicy(rules.on_gap, rules.gap_wait_s),
+        rules.gap_wait_s,
         config.medium.look_s,
     )
 

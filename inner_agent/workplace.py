@@ -10,7 +10,6 @@ from typing import Protocol
 from ferry_format.reasons import Refused
 from ferry_format.stream import Link
 from inner_agent.file_opening import FileOpening, Opened, UntrustedFiles
-from inner_agent.gap_watch import GapPolicy
 from inner_agent.intake_decisions import ChannelRule, Drop, Hold, Standing, Take, judge_file
 from inner_agent.journal_writer import JournalWriter
 from inner_agent.verifier_reports import Reports
@@ -55,7 +54,7 @@ class Workplace:
     journal: JournalWriter
     reports: Reports
     rules: Mapping[str, ChannelRule]
-    gap_policy: GapPolicy
+    gap_wait_s: float
     limits: BatchLimits
     clock_ms: Callable[[], int]
     poke: Callable[[], None]

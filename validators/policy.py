@@ -47,11 +47,12 @@ JsonPointer = Annotated[
     str,
     _matches(r"(/([^~/]|~[01])*)+", "write a JSON pointer (RFC 6901) as /header/messageId"),
 ]
-OrderKeyPlace = Annotated[
+OrderBy = Annotated[
     str,
     _matches(
-        r"[A-Z][A-Z0-9]{2}-[1-9][0-9]{0,2}(\.[1-9][0-9]{0,2})?|(/([^~/]|~[01])*)+",
-        "write an HL7 v2 field or component as PID-3 or PID-3.1, or a JSON pointer as /patient/id",
+        r"channel|[A-Z][A-Z0-9]{2}-[1-9][0-9]{0,2}(\.[1-9][0-9]{0,2})?|(/([^~/]|~[01])*)+",
+        "write channel, an HL7 v2 field or component as PID-3 or PID-3.1, or a JSON pointer as "
+        "/patient/id",
     ),
 ]
 MessageTypeSource = Annotated[

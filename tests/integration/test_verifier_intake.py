@@ -1,5 +1,7 @@
 """Real ferry files on a real medium into a real journal; only the validators are stand-ins."""
 
+from dataclasses import replace
+
 import pytest
 
 from ferry_format.reasons import Unavailable
@@ -223,6 +225,176 @@ def test_with_continue_the_stream_goes_on_and_late_files_are_taken_and_marked(se
     assert late == [b"3", b"3'", b"2", b"2'", b"4", b"4'"]
     assert len(side.audit.of("messages_missing")) == 1
     assert "channel_sequence_broken" not in side.audit.names()
+
+
+# --- what a gap means for each channel ------------------------------------------------------------
+
+
+@pytest.fixture
+def two_channels(sender, make):
+    """A verifier that passed a gap, file 2, with a message of adt and none of lab."""
+    side = make()
+    sender.send_entries(sender.envelope(b"a1"), sender.envelope(b"l1", "lab"))
+    sender.lose(b"a2")
+    sender.send_entries(sender.envelope(b"a3"), sender.envelope(b"l2", "lab"))
+    side.pass_()
+    side.pass_(31)
+    return side
+
+
+def test_a_channel_waits_for_its_own_missing_messages_only(sender, two_channels):
+    side = two_channels
+    assert (side.payloads("adt"), side.payloads("lab")) == ([b"a1"], [b"l1", b"l2"])
+    assert side.gaps() == [(2, 2, False)]
+    assert [one["channel"] for one in side.audit.of("channel_held")] == ["adt"]
+    assert side.metric("ferry_inner_held_messages", channel="adt") == 1
+    sender.send_entries(sender.envelope(b"l3", "lab"), sender.envelope(b"a4"))
+    side.pass_()
+    assert (side.payloads("adt"), side.payloads("lab")) == ([b"a1"], [b"l1", b"l2", b"l3"])
+    sender.publish(2)
+    side.pass_()
+    assert side.payloads("adt") == [b"a1", b"a2", b"a3", b"a4"]
+    assert side.gaps() == []
+    assert [one["channel"] for one in side.audit.of("channel_released")] == ["adt"]
+    assert side.metric("ferry_inner_held_messages", channel="adt") == 0
+    sender.send(b"a5")
+    side.pass_()
+    assert side.payloads("adt")[-1] == b"a5"
+
+
+def test_what_waits_is_in_order_and_not_marked_late(sender, make, places):
+    side = make()
+    sender.send(b"1")
+    for number in (2, 3, 4):
+        sender.lose(b"%d" % number)
+    sender.send(b"5")
+    side.pass_()
+    side.pass_(31)
+    for sequence, arrived in ((4, 1), (2, 2), (3, 5)):
+        side.restart()
+        sender.publish(sequence)
+        side.pass_()
+        assert len(side.payloads()) == arrived
+    with JournalReader(places[1] / "journal.db", CIPHER) as reader:
+        journaled = reader.waiting("adt", 0, 99)
+    assert [one.payload for one in journaled] == [b"1", b"2", b"3", b"4", b"5"]
+    assert not any(one.late for one in journaled)
+
+
+def test_what_is_withdrawn_or_refused_late_is_waited_for_no_longer(sender, make):
+    side = make()
+    sender.send(b"1")
+    sender.seal(sender.tombstone(), sender.envelope(b"bad"))
+    sender.send(b"4")
+    side.pass_()
+    side.pass_(31)
+    assert side.payloads() == [b"1"]
+    sender.publish(2)
+    side.pass_()
+    assert side.payloads() == [b"1", b"4"]
+    assert side.gaps() == []
+
+
+def test_an_operators_order_releases_what_waits_and_what_comes_late_is_marked(
+    sender, two_channels, places
+):
+    side = two_channels
+    assert side.streams.give_up(sender.stream_id, "wang").done
+    assert side.payloads("adt") == [b"a1", b"a3"]
+    assert side.gaps() == [(2, 2, True)]
+    assert not side.streams.give_up(sender.stream_id, "wang").done
+    side.restart()
+    sender.publish(2)
+    sender.send(b"a4")
+    side.pass_()
+    with JournalReader(places[1] / "journal.db", CIPHER) as reader:
+        journaled = [(one.payload, one.late) for one in reader.waiting("adt", 0, 99)]
+    assert sorted(journaled) == [(b"a1", 0), (b"a2", 1), (b"a3", 0), (b"a4", 0)]
+
+
+def test_many_held_messages_are_released_some_at_a_time_and_in_order(sender, make, monkeypatch):
+    monkeypatch.setattr("inner_agent.held_messages.RELEASED_PER_COMMIT", 7)
+    side = make()
+    sender.lose(b"0")
+    numbers = [b"%03d" % number for number in range(1, 51)]
+    for number in numbers:
+        sender.send(number)
+    side.pass_()
+    side.pass_(31)
+    assert side.payloads() == []
+    sender.publish(1)
+    (intake,) = side.streams.trusted
+    assert intake.look() == 1 + 7, "one file, and the next few after those of its own commit"
+    assert len(side.payloads()) == 14
+    sender.send(b"051")
+    intake.take_next()
+    side.restart()
+    side.pass_()
+    assert side.payloads() == [b"0", *numbers, b"051"]
+
+
+def test_a_held_message_is_found_and_its_id_is_taken_once(sender, two_channels, places):
+    side = two_channels
+    with JournalReader(places[1] / "journal.db", CIPHER) as reader:
+        (held,) = reader.held(control_id="a3")
+        assert (held.position, held.channel, held.payload_kept) == (0, "adt", True)
+        assert reader.held_counts() == {"adt": 1}
+        assert reader.waiting_channels(sender.stream_id) == ["adt"]
+    sender.send_entries(
+        sender.envelope(b"again", "lab", message_id=held.message_id), sender.envelope(b"a4")
+    )
+    sender.send_entries(sender.envelope(b"and again", message_id=held.message_id))
+    sender.publish(2)
+    side.pass_()
+    assert side.payloads("adt") == [b"a1", b"a2", b"a3", b"a4"]
+    assert side.payloads("lab") == [b"l1", b"l2"]
+
+
+def test_a_policy_that_no_longer_holds_releases_what_waits(sender, two_channels):
+    side = two_channels
+    side.rules = {name: replace(rule, holds_on_gap=False) for name, rule in side.rules.items()}
+    side.restart()
+    side.pass_()
+    assert side.payloads("adt") == [b"a1", b"a3"]
+
+
+def test_a_lost_heartbeat_holds_nobody(sender, make):
+    side = make()
+    sender.send(b"1")
+    sender.lose()
+    sender.send(b"2")
+    side.pass_()
+    side.pass_(31)
+    assert side.payloads() == [b"1", b"2"]
+    assert side.gaps() == [(2, 2, True)]
+    assert "channel_held" not in side.audit.names()
+
+
+def test_a_file_that_vanishes_before_it_is_taken_changes_nothing(sender, make):
+    side = make()
+    sender.send(b"1")
+    sender.lose(b"2")
+    sender.send(b"3")
+    side.pass_()
+    (intake,) = side.streams.trusted
+    opening = side.workplace.files.open
+    side.now_s += 31
+    intake.look()
+    side.now_s += 31
+
+    def vanishing(stream_id, sequence):
+        opened = opening(stream_id, sequence)
+        sender.path(3).unlink(missing_ok=True)
+        return opened
+
+    side.workplace.files.open = vanishing
+    before = intake.state
+    intake.look()
+    assert intake.state == before
+    side.workplace.files.open = opening
+    sender.publish(3)
+    side.pass_()
+    assert side.gaps() == [(2, 2, False)]
 
 
 def test_a_heartbeat_reveals_that_the_last_file_was_lost(sender, make):

@@ -12,7 +12,6 @@ from ferry_format.medium.reader import MediumReader
 from ferry_format.medium.watch import Watch
 from ferry_format.reasons import StorageFault
 from inner_agent import stream_orders
-from inner_agent.gap_watch import GapPolicy
 from inner_agent.hint import HintReader
 from inner_agent.intake_decisions import ChannelRule
 from inner_agent.journal import JournalReader
@@ -38,7 +37,7 @@ class Running:
         self.audit = Recorded()
         self.error = None
         settings = {
-            "rules": RULES, "look_s": 0.05, "gap_policy": GapPolicy("hold", 0.2),
+            "rules": RULES, "look_s": 0.05, "gap_wait_s": 0.2,
             "retention": ROOMY,
         } | {k: v for k, v in options.items() if k in {"rules", "retention", "look_s"}}  # fmt: skip
         self.validators = options.get("validators") or StandInValidators()

@@ -15,7 +15,7 @@ from ferry_format.limits import SEQUENCE_MAX
 from ferry_format.reasons import Refused
 from ferry_format.stream import Gap, Link, StreamState, skip_to
 from inner_agent import gap_watch
-from inner_agent.gap_watch import GapPolicy, GiveUp, Missing, Report, Wait
+from inner_agent.gap_watch import GoOn, Missing, Report, Wait
 from inner_agent.intake_decisions import (
     ChannelRule,
     Drop,
@@ -159,7 +159,6 @@ def test_any_text_becomes_storable_within_its_length(text, chars_max):
 
 # --- the gap watch ------------------------------------------------------------------------------
 
-POLICIES = st.builds(GapPolicy, st.sampled_from(["hold", "continue"]), st.just(30.0))
 MISSING = st.none() | st.builds(
     lambda first, more, can: Missing(Gap(first, first + more), can),
     st.integers(1, 5),
@@ -168,31 +167,27 @@ MISSING = st.none() | st.builds(
 )
 
 
-@given(POLICIES, st.lists(st.tuples(MISSING, st.floats(0, 40)), max_size=30))
-def test_a_gap_is_never_told_before_the_wait_nor_passed_without_a_later_file(policy, looks):
+@given(st.lists(st.tuples(MISSING, st.floats(0, 40)), max_size=30))
+def test_a_gap_is_never_told_before_the_wait_nor_passed_without_a_later_file(looks):
     watch, now_s, since = None, 0.0, {}
     for missing, passed_s in looks:
         now_s += passed_s
         since = {} if missing is None else {missing.gap.first: since.get(missing.gap.first, now_s)}
-        watch, step = gap_watch.look(watch, missing, now_s, policy)
+        watch, step = gap_watch.look(watch, missing, now_s, 30.0)
         if isinstance(step, Wait):
             continue
         assert step.gap == missing.gap
-        assert now_s - since[missing.gap.first] >= policy.gap_wait_s
-        if isinstance(step, GiveUp):
-            assert policy.on_gap == "continue"
-            assert missing.can_continue
-        else:
-            assert policy.on_gap == "hold" or not missing.can_continue
+        assert now_s - since[missing.gap.first] >= 30.0
+        assert isinstance(step, GoOn) == missing.can_continue
 
 
 @given(st.integers(1, 5), st.integers(0, 5), st.lists(st.floats(0, 40), max_size=20))
 def test_an_unchanging_gap_is_told_exactly_once(first, more, passes):
     watch, now_s, told = None, 0.0, 0
-    missing = Missing(Gap(first, first + more), can_continue=True)
+    missing = Missing(Gap(first, first + more), can_continue=False)
     for passed_s in [*passes, 0, 31, 31]:
         now_s += passed_s
-        watch, step = gap_watch.look(watch, missing, now_s, GapPolicy("hold", 30))
+        watch, step = gap_watch.look(watch, missing, now_s, 30.0)
         told += isinstance(step, Report)
     assert told == 1
 

@@ -19,7 +19,6 @@ from ferry_format.container import Opener
 from ferry_format.keys import TrustedSender, TrustStore
 from ferry_format.medium.reader import MediumReader
 from ferry_format.medium.watch import Watch
-from inner_agent.gap_watch import GapPolicy
 from inner_agent.journal_writer import JournalWriter
 from inner_agent.retention import RetentionPolicy
 from inner_agent.verifier import Verifier, VerifierSettings
@@ -59,7 +58,7 @@ def main() -> None:
             state_dir,
             RULES,
             RetentionPolicy(keep_hours=1, keep_record_hours=2, bytes_max=1 << 30),
-            GapPolicy("hold", 30),
+            30,
             0.05,
             BatchLimits(files_max=3),
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -13,7 +13,6 @@ from ferry_format.medium.reader import MediumReader
 from ferry_format.reasons import NOT_WELL_FORMED, VALIDATOR_UNAVAILABLE, Unavailable
 from inner_agent.at_rest import PayloadCipher
 from inner_agent.file_opening import FileOpening
-from inner_agent.gap_watch import GapPolicy
 from inner_agent.intake_decisions import ChannelRule
 from inner_agent.journal import JournalReader
 from inner_agent.journal_writer import JournalWriter
@@ -86,7 +85,10 @@ class VerifyingSide:
         self.medium = MediumReader(root, None)
         self.state_dir = state_dir
         self.opener = opener or sending_side.opener()
-        self.gap_policy = GapPolicy(on_gap, gap_wait_s)
+        self.gap_wait_s = gap_wait_s
+        self.rules = {
+            name: replace(rule, holds_on_gap=on_gap == "hold") for name, rule in RULES.items()
+        }
         self.limits = limits or BatchLimits()
         self.validators = StandInValidators()
         self.audit = Recorded()
@@ -102,7 +104,7 @@ class VerifyingSide:
         clock_ms = sending_side.now_ms
         files = FileOpening(self.medium, self.opener, self.journal, reports, clock_ms)
         self.workplace = Workplace(
-            self.medium, files, self.validators, self.journal, reports, RULES, self.gap_policy,
+            self.medium, files, self.validators, self.journal, reports, self.rules, self.gap_wait_s,
             self.limits, clock_ms, lambda: None, lambda: self.now_s,
         )  # fmt: skip
         self.streams = KnownStreams(self.workplace)

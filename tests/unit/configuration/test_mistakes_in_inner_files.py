@@ -118,12 +118,28 @@ CONFIG_MISTAKES = [
 
 POLICY_MISTAKES = [
     (
-        'lane = "front-to-his"',
-        'lane = "front-to-his"\non_gap = "skip"',
-        4,
-        "on_gap",
+        'sink = "his-adt"',
+        'sink = "his-adt"\non_gap = "skip"',
+        14,
+        "channels[adt].on_gap",
         "allowed",
         "'hold'",
+    ),
+    (
+        'sink = "his-adt"',
+        'sink = "his-adt"\norder_by = "patient"',
+        14,
+        "channels[adt].order_by",
+        "not accepted",
+        "PID-3.1",
+    ),
+    (
+        'sink = "his-adt"',
+        'sink = "his-adt"\norder_by = "/patient/id"',
+        11,
+        "channels[adt]",
+        "another family",
+        "PID-3.1",
     ),
     (
         'lane = "front-to-his"',
