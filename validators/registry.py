@@ -32,8 +32,7 @@ def build(
 ) -> Validator:
     """Build the validator of one channel.
 
-    `order_by` is the place of the order key (policy.OrderBy, other than channel), of the content's own
-    family.
+    `order_by` is the order key's place (policy.OrderBy, other than channel) in the content's family.
     `schemas` maps file names to bytes; who reads the files is the caller. Raises SchemaError (a
     ValueError) when a schema is absent, is not the one that the policy's hash names, or cannot be
     used.
