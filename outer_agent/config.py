@@ -49,6 +49,12 @@ class MediumSection(Section):
         description="Bytes to leave free on the medium's file system. Below it new messages are "
         "refused for now.",
     )
+    resume_percent: Annotated[int, Strict(), Field(ge=1, le=100)] = Field(
+        default=90,
+        description="Low mark: once there was no room, messages are taken again when the ferry "
+        "files are below this share of bytes_max, and free space (here, and the spool's) is above "
+        "its least by as much.",
+    )
     heartbeat_s: Seconds = Field(
         default=5.0,
         description="Seconds without a message after which a heartbeat is published.",

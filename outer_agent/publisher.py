@@ -25,6 +25,7 @@ from ferry_runtime.retention_clock import RetentionClock
 from outer_agent.admission import Admitted, Fingerprint, Receipt
 from outer_agent.commit import Committer, Outcome, Reuse, Waiting
 from outer_agent.metrics import OuterMetrics
+from outer_agent.room import Marks, Room, shortage
 from outer_agent.spool import Spool
 
 _LOG = logging.getLogger("ferry.outer.publisher")
@@ -42,11 +43,9 @@ class Retention:
     """What the outer keeps, and how much room it leaves. Hours, bytes, seconds."""
 
     medium_keep_hours: float
-    medium_bytes_max: int
-    medium_free_bytes_min: int
     spool_keep_hours: float
     spool_bytes_max: int
-    spool_free_bytes_min: int
+    marks: Marks
     heartbeat_s: float
     waiting_max: int
 
@@ -88,7 +87,7 @@ class Publisher:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._task: asyncio.Task[None] | None = None
         self._closed: Reason | None = reasons.MEDIUM_UNAVAILABLE
-        self._full = False
+        self._shortage: str | None = None
         self._busy_since_s: float | None = None
         self._last_commit_s = 0.0
         self._fault = asyncio.Event()
@@ -103,6 +102,11 @@ class Publisher:
     def is_moving(self) -> bool:
         """Whether the commit thread has not been busy with one piece of work for too long."""
         return self._busy_since_s is None or time.monotonic() - self._busy_since_s < _STUCK_S
+
+    @property
+    def shortage(self) -> str | None:
+        """What there is too little of to take messages, in words."""
+        return self._shortage
 
     async def start(self) -> None:
         """Publish what a crash left behind, then take messages.
@@ -132,7 +136,7 @@ class Publisher:
         """Why a message would be turned away at this moment; None if it would be taken."""
         if self._closed is not None:
             return self._closed
-        if self._full:
+        if self._shortage is not None:
             return reasons.MEDIUM_FULL
         if len(self._queue) >= self._retention.waiting_max:
             return reasons.OVERLOADED
@@ -235,7 +239,7 @@ class Publisher:
     async def _housekeep(self) -> bool:
         """Tidy up and see whether there is room; whether there is more to tidy up at once."""
         try:
-            full, more = await self._in_thread(self._clean_and_measure)
+            short, more = await self._in_thread(self._clean_and_measure)
         except Unavailable as failure:
             event(
                 _LOG,
@@ -245,18 +249,16 @@ class Publisher:
                 where=failure.where,
             )
             return False
-        if full != self._full:
-            event(
-                _LOG,
-                "medium_full" if full else "medium_has_room_again",
-                level=logging.ERROR if full else logging.INFO,
-                action=reasons.MEDIUM_FULL.action if full else "",
-            )
-        self._full = full
+        if short is not None and self._shortage is None:
+            action = reasons.MEDIUM_FULL.action
+            event(_LOG, "medium_full", level=logging.ERROR, where=short, action=action)
+        elif short is None and self._shortage is not None:
+            event(_LOG, "medium_has_room_again", level=logging.WARNING)
+        self._shortage = short
         return more
 
-    def _clean_and_measure(self) -> tuple[bool, bool]:
-        """Delete what has had its time; whether there is no room left, and whether more is due."""
+    def _clean_and_measure(self) -> tuple[str | None, bool]:
+        """Delete what has had its time; what there is too little of, and whether more is due."""
         keep = self._retention
         now_ms = self._retention_clock.now_ms(self._clock_ms(), time.monotonic())
         self._spool.mark_published(self._committer.published_up_to)
@@ -272,12 +274,8 @@ class Publisher:
         self._metrics.medium_bytes.set(usage.bytes)
         self._metrics.medium_free_bytes.set(usage.free_bytes)
         self._metrics.spool_bytes.set(self._spool.bytes_kept)
-        full = (
-            usage.bytes >= keep.medium_bytes_max
-            or usage.free_bytes < keep.medium_free_bytes_min
-            or self._spool_free_bytes() < keep.spool_free_bytes_min
-        )
-        return full, pruned.more
+        room = Room(usage.bytes, usage.free_bytes, self._spool_free_bytes())
+        return shortage(room, keep.marks, was_short=self._shortage is not None), pruned.more
 
     def _fail(self, fault: Exception) -> None:
         """Stop for good: after a broken promise of the disk, or a defect, nothing is certain."""

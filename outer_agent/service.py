@@ -36,6 +36,7 @@ from outer_agent.intake import Intake
 from outer_agent.metrics import OuterMetrics
 from outer_agent.policy import OuterPolicy
 from outer_agent.publisher import Publisher, Retention
+from outer_agent.room import Marks
 from outer_agent.senders import SenderDirectory
 from outer_agent.sources import registry
 from outer_agent.sources.base import Source, Surroundings
@@ -182,17 +183,23 @@ async def _stop_signal() -> None:
 
 def _readiness(publisher: Publisher) -> tuple[bool, str]:
     reason = publisher.refuses_now()
-    return reason is None, "" if reason is None else f"{reason.code}: {reason.action}"
+    if reason is None:
+        return True, ""
+    why = f"{reason.code} ({publisher.shortage})" if publisher.shortage else reason.code
+    return False, f"{why}: {reason.action}"
 
 
 def _retention(config: OuterConfig) -> Retention:
     return Retention(
         medium_keep_hours=config.medium.keep_hours,
-        medium_bytes_max=config.medium.bytes_max,
-        medium_free_bytes_min=config.medium.free_bytes_min,
         spool_keep_hours=config.spool.keep_hours,
         spool_bytes_max=config.spool.bytes_max,
-        spool_free_bytes_min=config.spool.free_bytes_min,
+        marks=Marks(
+            config.medium.bytes_max,
+            config.medium.free_bytes_min,
+            config.spool.free_bytes_min,
+            config.medium.resume_percent,
+        ),
         heartbeat_s=config.medium.heartbeat_s,
         waiting_max=config.intake.waiting_max,
     )

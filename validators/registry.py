@@ -32,7 +32,7 @@ def build(
 ) -> Validator:
     """Build the validator of one channel.
 
-    `order_by` is the order key's place (policy.OrderBy, other than channel) in the content's family.
+    `order_by` is where the order key stands (policy.OrderBy, other than channel).
     `schemas` maps file names to bytes; who reads the files is the caller. Raises SchemaError (a
     ValueError) when a schema is absent, is not the one that the policy's hash names, or cannot be
     used.

@@ -18,6 +18,7 @@ from outer_agent.admission import Admitted
 from outer_agent.commit import Committer
 from outer_agent.metrics import OuterMetrics
 from outer_agent.publisher import Publisher, Retention
+from outer_agent.room import Marks
 from outer_agent.spool import Spool
 from tests.unit.outer_agent.test_commit import NOW_MS, RECEIVE, SIGN
 
@@ -39,14 +40,15 @@ class SlowCommitter(Committer):
         return super().commit(batch)
 
 
+MARKS = Marks(10**9, 0, 0)
+
+
 def retention(**changes) -> Retention:
     values = {
         "medium_keep_hours": 1.0,
-        "medium_bytes_max": 10**9,
-        "medium_free_bytes_min": 0,
         "spool_keep_hours": 1.0,
         "spool_bytes_max": 10**9,
-        "spool_free_bytes_min": 0,
+        "marks": MARKS,
         "heartbeat_s": 60.0,
         "waiting_max": 100,
     }
@@ -127,14 +129,14 @@ async def test_an_idle_publisher_sends_heartbeats(tmp_path: Path) -> None:
     built.spool.close()
 
 
-@pytest.mark.parametrize(
-    "keep",
-    [{"medium_bytes_max": 0}, {"medium_free_bytes_min": 2**62}, {"spool_free_bytes_min": 2**62}],
-)
-async def test_without_room_new_messages_are_told_to_come_later(tmp_path: Path, keep) -> None:
-    built = Built(tmp_path, retention(**keep))
+@pytest.mark.parametrize("marks", [Marks(0, 0, 0), Marks(10**9, 2**62, 0), Marks(10**9, 0, 2**62)])
+async def test_without_room_new_messages_are_told_to_come_later(
+    tmp_path: Path, marks: Marks
+) -> None:
+    built = Built(tmp_path, retention(marks=marks))
     await built.publisher.start()
     assert built.publisher.refuses_now() is reasons.MEDIUM_FULL
+    assert built.publisher.shortage
     with pytest.raises(Unavailable):
         await built.publish()
     await built.publisher.stop()

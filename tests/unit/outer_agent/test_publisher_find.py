@@ -16,9 +16,10 @@ from outer_agent.admission import Admitted, Fingerprint, Receipt
 from outer_agent.commit import Committer
 from outer_agent.metrics import OuterMetrics
 from outer_agent.publisher import Publisher, Retention
+from outer_agent.room import Marks
 from outer_agent.spool import Spool
 
-ROOMY = Retention(1.0, 1 << 40, 0, 1.0, 1 << 40, 0, 60.0, 100)
+ROOMY = Retention(1.0, 1.0, 1 << 40, Marks(1 << 40, 0, 0), 60.0, 100)
 
 
 def clock_ms() -> int:
