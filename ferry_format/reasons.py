@@ -186,12 +186,14 @@ SEQUENCE_REPLAYED = _security(
 SEQUENCE_REUSED = _security(
     "sequence_reused",
     "another file with this sequence number was received before",
-    "The outer was restored from an old backup, or its key is in other hands: begin a new stream.",
+    "Ask whether the outer was restored from an old backup: then begin a new stream there "
+    "(ferry-outer new-stream). If not, its key is in other hands: revoke it.",
 )
 CHAIN_BROKEN = _security(
     "chain_broken",
     "the file does not follow the one before it",
-    "The outer was restored from an old backup, or its key is in other hands: begin a new stream.",
+    "Ask whether the outer was restored from an old backup: then begin a new stream there "
+    "(ferry-outer new-stream). If not, its key is in other hands: revoke it.",
 )
 NAME_MISMATCH = _security(
     "name_mismatch",
@@ -471,6 +473,12 @@ JOURNAL_FULL = _operator(
     "medium",
     "See why messages are not delivered, and give the journal room (its disk, journal.bytes_max); "
     "nothing is lost meanwhile.",
+)
+SPOOL_BEHIND = _operator(
+    "spool_behind",
+    "the spool is older than what this outer published: it was restored from a backup",
+    "Begin a new stream (ferry-outer new-stream), start the agent, and have the inner's operator "
+    "accept the stream (ferry-inner streams).",
 )
 ALREADY_RUNNING = _operator(
     "already_running",

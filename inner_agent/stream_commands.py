@@ -96,20 +96,30 @@ def streams(context: click.Context, config_path: Path, *, as_json: bool) -> None
     print_rows(rows, as_json=as_json, nothing="no stream was seen yet")
 
 
+_CONFIG_AT_THE_END = click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The system administrator's file, if it was not named before.",
+)
+
+
 @streams.command(epilog=EXIT_CODES)
 @click.argument("stream", metavar="STREAM_ID")
+@_CONFIG_AT_THE_END
 @click.pass_context
-def accept(context: click.Context, stream: str) -> None:
+def accept(context: click.Context, stream: str, config_path: Path | None) -> None:
     """Accept the stream of an outer that was installed anew; its old one is retired."""
-    _order(context.obj, "accept_stream", stream)
+    _order(config_path or context.obj, "accept_stream", stream)
 
 
 @streams.command("give-up-gap", epilog=EXIT_CODES)
 @click.argument("stream", metavar="STREAM_ID")
+@_CONFIG_AT_THE_END
 @click.pass_context
-def give_up_gap(context: click.Context, stream: str) -> None:
-    """Go on without the files that a held stream waits for; the range stays reported."""
-    _order(context.obj, "give_up_gap", stream)
+def give_up_gap(context: click.Context, stream: str, config_path: Path | None) -> None:
+    """Wait no longer for what is missing of a stream; the range stays reported."""
+    _order(config_path or context.obj, "give_up_gap", stream)
 
 
 def _order(config_path: Path, kind: stream_orders.OrderKind, stream: str) -> None:

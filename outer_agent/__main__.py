@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -25,6 +25,7 @@ from outer_agent import service
 from outer_agent import status as status_screen
 from outer_agent.checks import check_outer
 from outer_agent.config import OuterConfig, load_config
+from outer_agent.new_stream import set_aside
 from outer_agent.policy import OuterPolicy, load_policy
 
 _CONFIG = click.option(
@@ -122,6 +123,28 @@ def resend(config_path: Path, stretch: str | None, slip: str | None, since: str 
         click.echo(f"not in the spool: {missing.first} to {missing.last}", err=True)
     if report.missing:
         sys.exit(1)
+
+
+@cli.command("new-stream", epilog=EXIT_CODES)
+@_CONFIG
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def new_stream(config_path: Path, *, yes: bool) -> None:
+    """Set the spool aside, so that the next start begins a new stream. The agent must not run.
+
+    For a spool that was restored from an old backup. The inner's operator must accept the stream.
+    """
+    config = _load(config_path)[0]
+    spool_path = service.spool_path(config.agent.state_dir)
+    resending.become_the_agent(spool_path)
+    if not yes:
+        click.confirm(
+            "The inner will take nothing more until its operator accepts. Go on?", abort=True
+        )
+    kept = set_aside(spool_path, datetime.now(UTC))
+    click.echo(f"the old spool is kept as {kept}")
+    click.echo(
+        "Now start the agent; then on the inner: ferry-inner streams, and accept the new one"
+    )
 
 
 def _wanted(stretch: str | None, slip: str | None, since: str | None) -> resending.Wanted:

@@ -65,8 +65,13 @@ class Committer:
         medium: MediumWriter,
         sealer: Callable[[bytes], Sealer],
         clock_ms: Callable[[], int],
+        check_fresh: Callable[[bytes, int], None] = lambda _stream_id, _last_sequence: None,
     ) -> None:
-        """`sealer` makes the sealer of a stream id; `clock_ms` tells unix milliseconds."""
+        """`sealer` makes the sealer of a stream id; `clock_ms` tells unix milliseconds.
+
+        `check_fresh` is called once, before anything is published; it raises StorageFault if the
+        spool's stream, which ends at that sequence, has gone back in time.
+        """
         head = spool.head()
         self._spool = spool
         self._medium = medium
@@ -79,6 +84,8 @@ class Committer:
         self._published_up_to = 0
         self._unpublished: list[SpooledFile] = []
         self._stopping = threading.Event()
+        self._check_fresh = check_fresh
+        self._is_fresh = False
 
     @property
     def stream_id(self) -> bytes:
@@ -274,6 +281,9 @@ class Committer:
         return self._medium.stage(self._stream_id, file.sequence, file.sealed.data)
 
     def _publish_unpublished(self) -> None:
+        if not self._is_fresh:
+            self._check_fresh(self._stream_id, self._sequence)
+            self._is_fresh = True
         while self._unpublished:
             file = self._unpublished[0]
             self._medium.publish(self._stage(file))

@@ -7,13 +7,13 @@ the end the sources stop first, then what waits is made durable, then the audit 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,15 +21,18 @@ from prometheus_client import CollectorRegistry
 
 from ferry_format import reasons
 from ferry_format.container import Sealer
-from ferry_format.keys import KeyKind
+from ferry_format.keys import KeyFile, KeyKind
+from ferry_format.medium.reader import MediumReader
 from ferry_format.medium.writer import MediumWriter
-from ferry_format.reasons import FerryError, StorageFault
+from ferry_format.reasons import Refused, StorageFault
 from ferry_runtime import notify, policy, secrets
 from ferry_runtime.addresses import parse_listen
 from ferry_runtime.audit import AuditTrail
 from ferry_runtime.logs import event
 from ferry_runtime.observation import ObservationServer
+from ferry_runtime.sole_agent import SoleAgent
 from ferry_runtime.whole_file import create_file
+from outer_agent import freshness
 from outer_agent.commit import Committer
 from outer_agent.config import OuterConfig
 from outer_agent.intake import Intake
@@ -77,7 +80,7 @@ async def run(config: OuterConfig, rules: OuterPolicy) -> None:
     Raises StorageFault if the disk broke a promise, FerryError or OSError if the agent cannot
     start.
     """
-    with _only_one(config.agent.state_dir):
+    with SoleAgent(config.agent.state_dir):
         parts = await _start(config, rules)
         tending = asyncio.create_task(_tend(parts))
         failing = asyncio.create_task(parts.publisher.failed())
@@ -119,6 +122,7 @@ async def _start(config: OuterConfig, rules: OuterPolicy) -> _Parts:
         medium,
         lambda stream_id: Sealer(signing, receiver, rules.lane, stream_id),
         clock_ms,
+        _freshness(signing, config.medium.path),
     )
     publisher = Publisher(
         committer,
@@ -181,6 +185,13 @@ async def _stop_signal() -> None:
     await asked.wait()
 
 
+def _freshness(signing: KeyFile, medium_path: Path) -> Callable[[bytes, int], None]:
+    """The look for a spool that was restored from an old backup."""
+    if signing.public is None:
+        raise Refused(reasons.BAD_KEY_FILE, f"{signing.name} has no public part")
+    return partial(freshness.check, MediumReader(medium_path, None), signing.public)
+
+
 def _readiness(publisher: Publisher) -> tuple[bool, str]:
     reason = publisher.refuses_now()
     if reason is None:
@@ -221,21 +232,3 @@ def _fingerprint_key(state_dir: Path) -> bytes:
 def _free_bytes(folder: Path) -> int:
     room = os.statvfs(folder)
     return room.f_bavail * room.f_frsize
-
-
-class _only_one:  # noqa: N801 - reads as a statement: `with _only_one(folder)`
-    """Holds the lock that lets one outer agent alone use a state folder."""
-
-    def __init__(self, state_dir: Path) -> None:
-        self._path = state_dir / "lock"
-
-    def __enter__(self) -> None:
-        self._file = self._path.open("w")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._file.close()
-            raise FerryError(reasons.ALREADY_RUNNING, str(self._path)) from None
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()

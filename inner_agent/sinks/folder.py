@@ -1,9 +1,10 @@
 """Sink that leaves each message as a file in a folder, for a system that collects files.
 
 A file appears under its name whole or not at all: written aside under a dot name, synced, renamed,
-folder synced; only then is it delivered. The name is CHANNEL-SEQUENCE-MESSAGE-ID plus suffix,
-with the sequence padded to 20 digits: names sort in channel order, and a repeat of the same message
-replaces the same name instead of adding a second file. A collector that removes files may, after
+folder synced; only then is it delivered. The name is POSITION-MESSAGE-ID plus suffix, with
+the journal's position padded to 20 digits: names sort in the order in which a channel is delivered,
+over all its streams, and a repeat of the same message replaces the same name instead of adding a
+second file. A collector that removes files may, after
 a crash of ours, see a name again that it has already taken: the message id in the name tells.
 """
 
@@ -64,7 +65,7 @@ class FolderSink:
 
     async def deliver(self, message: JournaledMessage) -> SinkResult:
         """Write one file durably."""
-        name = f"{message.channel_sequence:020d}-{message.message_id.hex()}{self._settings.suffix}"
+        name = f"{message.position:020d}-{message.message_id.hex()}{self._settings.suffix}"
         failure = await self._on_thread(name, message.payload)
         return Delivered() if failure is None else Failed(SINK_UNREACHABLE, detail=failure)
 

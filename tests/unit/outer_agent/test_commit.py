@@ -219,6 +219,29 @@ def test_a_message_that_the_format_refuses_spoils_no_other(outer: Outer) -> None
     assert sequences == [1, 2]
 
 
+def test_a_spool_that_went_back_in_time_publishes_nothing(outer: Outer) -> None:
+    asked = []
+
+    def check_fresh(stream_id: bytes, last_sequence: int) -> None:
+        asked.append((stream_id, last_sequence))
+        if len(asked) == 1:
+            raise Unavailable(reasons.MEDIUM_UNREADABLE)
+        if len(asked) == 2:
+            raise StorageFault(reasons.SPOOL_BEHIND)
+
+    outer.committer._check_fresh = check_fresh
+    outer.committer._is_fresh = False
+    [first] = outer.committer.commit([message()])
+    assert isinstance(first, Unavailable)
+    with pytest.raises(StorageFault):
+        outer.committer.commit([message()])
+    assert outer.files() == []
+    for _ in range(2):
+        [taken] = outer.committer.commit([message()])
+        assert isinstance(taken, Receipt)
+    assert asked == [(outer.committer.stream_id, 0)] * 3
+
+
 def test_nothing_passes_a_file_that_was_undecided_when_the_agent_stopped(
     outer: Outer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
