@@ -236,7 +236,7 @@ FOREIGN_NAME = _security(
 )
 NAME_TAKEN = _operator(
     "name_taken",
-    "another file stands under the name of the outer's next one, which it never replaces",
+    "another file of this outer, or what is no file, stands under its next file's name",
     "Stop any other outer that writes to this medium (a clone, a restored backup); without one, "
     "find out who put the file there. Move it off the medium, then start the agent.",
 )

@@ -26,18 +26,20 @@ def check(medium: MediumReader, signed_by: PublicKey, stream_id: bytes, last_seq
     Raises StorageFault(SPOOL_BEHIND), or Unavailable while the medium cannot be read.
     """
     for sequence in islice(medium.available(stream_id, last_sequence + 1), LATER_LOOKED_AT):
-        if _is_ours(medium, signed_by, stream_id, sequence):
+        try:
+            file = medium.read(stream_id, sequence)
+        except Refused:
+            continue
+        if file is not None and is_ours(signed_by, stream_id, sequence, file.data):
             where = f"the spool ends at file {last_sequence}, the medium holds file {sequence}"
             raise StorageFault(reasons.SPOOL_BEHIND, where)
 
 
-def _is_ours(medium: MediumReader, signed_by: PublicKey, stream_id: bytes, sequence: int) -> bool:
+def is_ours(signed_by: PublicKey, stream_id: bytes, sequence: int, data: bytes) -> bool:
+    """Whether these bytes are a file that was sealed for this place under this key."""
     try:
-        file = medium.read(stream_id, sequence)
-        if file is None:
-            return False
-        header = read_untrusted_header(file.data)
-        verify_signature(file.data, signed_by)
+        header = read_untrusted_header(data)
+        verify_signature(data, signed_by)
     except Refused:
         return False
     return (header.stream_id, header.sequence) == (stream_id, sequence)

@@ -68,6 +68,11 @@ class OuterMetrics:
             "Bytes free on the medium's filesystem.",
             registry=registry,
         )
+        self.names_replaced = Counter(
+            "ferry_outer_foreign_files_replaced_total",
+            "Files that this outer never sealed and that stood under the name of its next one.",
+            registry=registry,
+        )
         self.spool_bytes = Gauge(
             "ferry_outer_spool_bytes", "Bytes of ferry files in the spool.", registry=registry
         )

@@ -88,6 +88,7 @@ class Publisher:
         self._task: asyncio.Task[None] | None = None
         self._closed: Reason | None = reasons.MEDIUM_UNAVAILABLE
         self._shortage: str | None = None
+        self._replaced = 0
         self._busy_since_s: float | None = None
         self._last_commit_s = 0.0
         self._fault = asyncio.Event()
@@ -270,12 +271,28 @@ class Publisher:
             now_ms - int(keep.medium_keep_hours * _HOUR_MS),
             never_from_sequence=self._committer.last_sequence,
         )
+        self._tell_replaced()
         usage = self._medium.usage()
         self._metrics.medium_bytes.set(usage.bytes)
         self._metrics.medium_free_bytes.set(usage.free_bytes)
         self._metrics.spool_bytes.set(self._spool.bytes_kept)
         room = Room(usage.bytes, usage.free_bytes, self._spool_free_bytes())
         return shortage(room, keep.marks, was_short=self._shortage is not None), pruned.more
+
+    def _tell_replaced(self) -> None:
+        number = self._medium.replaced - self._replaced
+        if not number:
+            return
+        self._replaced += number
+        self._metrics.names_replaced.inc(number)
+        event(
+            _LOG,
+            "foreign_file_replaced",
+            level=logging.ERROR,
+            files=number,
+            action="A file that this outer never sealed stood under the next one's name: find out "
+            "who writes to the medium, or whether its disk fails",
+        )
 
     def _fail(self, fault: Exception) -> None:
         """Stop for good: after a broken promise of the disk, or a defect, nothing is certain."""

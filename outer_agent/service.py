@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry
 
 from ferry_format import reasons
 from ferry_format.container import Sealer
-from ferry_format.keys import KeyFile, KeyKind
+from ferry_format.keys import KeyKind
 from ferry_format.medium.reader import MediumReader
 from ferry_format.medium.writer import MediumWriter
 from ferry_format.reasons import Refused, StorageFault
@@ -116,13 +116,15 @@ async def _start(config: OuterConfig, rules: OuterPolicy) -> _Parts:
     spool = Spool(spool_path(config.agent.state_dir), clock_ms())
     signing = secrets.read_key(config.keys.signing, KeyKind.SIGN)
     receiver = rules.receiver.public_key
-    medium = MediumWriter(config.medium.path)
+    if signing.public is None:
+        raise Refused(reasons.BAD_KEY_FILE, f"{signing.name} has no public part")
+    medium = MediumWriter(config.medium.path, partial(freshness.is_ours, signing.public))
     committer = Committer(
         spool,
         medium,
         lambda stream_id: Sealer(signing, receiver, rules.lane, stream_id),
         clock_ms,
-        _freshness(signing, config.medium.path),
+        partial(freshness.check, MediumReader(config.medium.path, None), signing.public),
     )
     publisher = Publisher(
         committer,
@@ -183,13 +185,6 @@ async def _stop_signal() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked.set)
     await asked.wait()
-
-
-def _freshness(signing: KeyFile, medium_path: Path) -> Callable[[bytes, int], None]:
-    """The look for a spool that was restored from an old backup."""
-    if signing.public is None:
-        raise Refused(reasons.BAD_KEY_FILE, f"{signing.name} has no public part")
-    return partial(freshness.check, MediumReader(medium_path, None), signing.public)
 
 
 def _readiness(publisher: Publisher) -> tuple[bool, str]:

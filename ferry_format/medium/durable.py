@@ -115,19 +115,18 @@ def rename_new(source: str, target: str) -> None:
     os.rename(source, target)
 
 
-def holds(path: str, data: bytes) -> bool:
-    """Whether a regular file with exactly these bytes stands there. Raises OSError."""
+def read_regular(path: str, most: int) -> bytes | None:
+    """Up to `most` bytes of a regular file; None if what stands there is none. Raises OSError."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.ENXIO}:
-            return False
+            return None
         raise
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size != len(data):
-            return False
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
         with open(descriptor, "rb", closefd=False) as file:
-            return file.read(len(data) + 1) == data
+            return file.read(most)
     finally:
         os.close(descriptor)

@@ -13,18 +13,24 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ferry_format import reasons
+from ferry_format.limits import FILE_BYTES_MAX
 from ferry_format.medium import cleaning, durable, layout
 from ferry_format.reasons import StorageFault
 
 _CLEANED_PER_CALL: Final = 2000
 _STAGING_KEEP_MS: Final = 3_600_000
 _NONCE_BYTES: Final = 8
+
+
+IsOurs = Callable[[bytes, int, bytes], bool]
+"""Whether a stream's file of a sequence, by its bytes, was sealed by this outer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +66,12 @@ class MediumWriter:
     published into the empty mount point.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, is_ours: IsOurs | None = None) -> None:
+        """`is_ours` tells a file that this outer once sealed for a place; None: any may be one."""
         self._root = os.fspath(root)
+        self._is_ours = is_ours
+        self.replaced = 0
+        """Files of strangers, or damaged ones, that stood under a name of ours."""
         self._stage = f"{self._root}/{layout.STAGE}"
         self._stage_known = False
         self._shards: set[str] = set()
@@ -87,8 +97,10 @@ class MediumWriter:
 
         May be called again after it failed, wherever it did. A name that already holds the same
         bytes is replaced by the staged file, so that what this call synchronises is its own work.
-        Raises StorageFault(NAME_TAKEN) if the name holds other bytes: then this outer is not
-        the only writer, or was restored from an old backup.
+        So is a file that this outer never sealed: the inner could not take it, and it must not
+        keep the outer from going on. Raises StorageFault(NAME_TAKEN) if the name holds another file
+        that this outer did seal, or what is no file: then it is not the only writer, or was
+        restored from an old backup.
         """
         target = self._path(staged.stream_id, staged.sequence)
         with durable.told_apart("medium"):
@@ -193,12 +205,18 @@ class MediumWriter:
         try:
             durable.rename_new(staged.path, target)
         except FileExistsError:
-            if not durable.holds(target, staged.data):
-                self.discard(staged)
-                raise StorageFault(reasons.NAME_TAKEN, target) from None
+            standing = durable.read_regular(target, FILE_BYTES_MAX + 1)
+            if standing != staged.data:
+                if standing is None or self._may_be_ours(staged, standing):
+                    self.discard(staged)
+                    raise StorageFault(reasons.NAME_TAKEN, target) from None
+                self.replaced += 1
             self._replace(staged, target)
         else:
             self._counts(1, len(staged.data))
+
+    def _may_be_ours(self, staged: Staged, data: bytes) -> bool:
+        return self._is_ours is None or self._is_ours(staged.stream_id, staged.sequence, data)
 
     def _replace(self, staged: Staged, target: str) -> None:
         try:

@@ -10,6 +10,8 @@ from ferry_format.medium.reader import UntrustedFile
 from ferry_format.medium.safe_open import Identity
 from ferry_format.medium.writer import Staged
 from ferry_format.reasons import StorageFault, Unavailable
+from ferry_format.suites import ed25519_hybrid as suite_1
+from ferry_format.suites.ed25519_hybrid import SIGNATURE_BYTES
 
 Place = tuple[bytes, int]
 
@@ -47,7 +49,7 @@ class SimulatedMedium:
             raise Unavailable(reasons.MEDIUM_UNAVAILABLE)
         place = (staged.stream_id, staged.sequence)
         standing = self.files.get(place)
-        if standing is not None and standing[0] != staged.data:
+        if standing is not None and standing[0] != staged.data and self._is_ours(standing[0]):
             raise StorageFault(reasons.NAME_TAKEN, str(staged.sequence))
         self.put(place, staged.data)
         if self.undecided:
@@ -61,6 +63,10 @@ class SimulatedMedium:
         if self.away or (self.undecided and self._chance.random() < 0.5):
             raise Unavailable(reasons.MEDIUM_UNAVAILABLE)
         return (stream_id, sequence) in self.files
+
+    def _is_ours(self, data: bytes) -> bool:
+        signed, signature = data[:-SIGNATURE_BYTES], data[-SIGNATURE_BYTES:]
+        return suite_1.signature_holds(None, suite_1.digest(signed), signature)
 
     # --- the inner's side
 
@@ -105,11 +111,6 @@ class SimulatedMedium:
         data[self._chance.randrange(len(data))] ^= 1 << self._chance.randrange(8)
         self.gone.setdefault(place, self.files[place][0])
         self.put(place, bytes(data))
-
-    def lose_damaged(self, sequence: int) -> None:
-        """Damaged files of this sequence go for good."""
-        for place in [place for place in self.files if place[1] == sequence]:
-            del self.files[place]
 
     def come_back(self, place: Place) -> None:
         """A file that went stands there again."""

@@ -20,7 +20,7 @@ from ferry_format import reasons
 from ferry_format.container import Sealer
 from ferry_format.identifiers import new_message_id
 from ferry_format.keys import KeyKind
-from ferry_format.reasons import StorageFault, Unavailable
+from ferry_format.reasons import Unavailable
 from inner_agent.delivery import SINK_TAKES_NOTHING, DeliveryPolicy, Progress, State, decide
 from inner_agent.delivery_store import DeliveryStore, Outcome
 from inner_agent.journal import JournalReader
@@ -423,12 +423,6 @@ class SimulatedPair:
         except Unavailable:
             if self.outer.committer is None:
                 self.outer.stop()
-        except StorageFault as fault:
-            if fault.reason is not reasons.NAME_TAKEN:
-                raise
-            # The agent ended. The operator moves the damaged file off the medium.
-            self.outer.stop()
-            self.medium.lose_damaged(int(fault.where))
 
     # --- the end of a day
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from ferry_format.reasons import StorageFault
 from inner_agent.delivery import ChannelQueue, Progress
 from inner_agent.journal_writer import JournalWriter
 from outer_agent.admission import Receipt
@@ -137,7 +138,7 @@ def forgets_what_a_restart_must_know(patched: pytest.MonkeyPatch) -> None:
 )
 def test_a_planted_bug_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch, plant: Any) -> None:
     plant(monkeypatch)
-    with pytest.raises(Wrong) as found:
+    with pytest.raises((Wrong, StorageFault)) as found:
         simulate_several(folder)
     print(found.value, found.value.__notes__)
 

@@ -175,6 +175,30 @@ def test_other_bytes_under_a_name_stop_the_outer_and_stay(
     assert staging(tmp_path) == []
 
 
+def test_a_file_that_the_outer_never_sealed_is_replaced(tmp_path: Path) -> None:
+    ours = {DATA, b"ours too" * 500}
+    asked = []
+
+    def is_ours(stream_id: bytes, sequence: int, data: bytes) -> bool:
+        asked.append((stream_id, sequence))
+        return data in ours
+
+    writer = MediumWriter(tmp_path, is_ours)
+    for sequence, standing in enumerate([b"planted", b"", b"e" * len(DATA), b"f" * 10**6], 1):
+        put(writer, 9)
+        staged = writer.stage(STREAM, sequence, DATA)
+        place(tmp_path, sequence).write_bytes(standing)
+        writer.publish(staged)
+        assert place(tmp_path, sequence).read_bytes() == DATA
+        assert writer.replaced == sequence
+        assert asked[-1] == (STREAM, sequence)
+    staged = writer.stage(STREAM, 5, DATA)
+    place(tmp_path, 5).write_bytes(b"ours too" * 500)
+    with pytest.raises(StorageFault) as caught:
+        writer.publish(staged)
+    assert caught.value.reason is reasons.NAME_TAKEN
+
+
 @pytest.mark.parametrize("kind", ["symlink", "directory", "fifo"])
 def test_what_is_no_file_under_a_name_is_never_replaced(
     writer: MediumWriter, tmp_path: Path, kind: str
