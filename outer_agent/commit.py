@@ -12,8 +12,8 @@ promise (docs/delivery.md):
 
 A failure in 1 to 3 leaves no trace and the senders send again. A failure in 4 leaves a spooled file
 that nobody has seen: its messages are withdrawn, tombstones take their place in the spool, and the
-senders send again. Where it cannot be known whether the file can be seen, the batch stays undecided
-and is published until it is certain.
+senders send again. Where it was seen or may have been, be its name gone since, the batch stays
+undecided and is published until it is certain.
 """
 
 from __future__ import annotations
@@ -215,11 +215,14 @@ class Committer:
         entries: Sequence[Envelope],
         remembered: Sequence[Remembered],
     ) -> Unavailable | None:
+        may_be_seen = False
         while True:
             try:
                 self._medium.publish(staged)
             except Unavailable as failure:
-                if self._is_visible(file) is False and self._withdraw(file, entries, remembered):
+                # Its name may be gone again, since no directory was synchronised; not who read it.
+                may_be_seen = may_be_seen or self._is_visible(file) is not False
+                if not may_be_seen and self._withdraw(file, entries, remembered):
                     return failure
             else:
                 self._published_up_to = file.sequence

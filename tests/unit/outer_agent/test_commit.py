@@ -13,8 +13,9 @@ from ferry_format.container import GENESIS_DIGEST, Opener, Sealer
 from ferry_format.envelope import Content, Envelope, Tombstone
 from ferry_format.identifiers import new_message_id
 from ferry_format.keys import KeyKind, TrustedSender, TrustStore, generate
+from ferry_format.medium import layout
 from ferry_format.medium.reader import MediumReader
-from ferry_format.medium.writer import MediumWriter
+from ferry_format.medium.writer import MediumWriter, Staged
 from ferry_format.reasons import Refused, StorageFault, Unavailable
 from outer_agent.admission import Admitted, Fingerprint, Receipt
 from outer_agent.commit import Committer, Waiting
@@ -30,7 +31,8 @@ class FaultyMedium(MediumWriter):
 
     fail_stage: Exception | None = None
     fail_publish: Exception | None = None
-    visibility_unknown = 0
+    publish_failures = 10**6
+    visibility_unknown = False
 
     def stage(self, stream_id, sequence, data):
         if self.fail_stage:
@@ -38,15 +40,13 @@ class FaultyMedium(MediumWriter):
         return super().stage(stream_id, sequence, data)
 
     def publish(self, staged):
-        if self.fail_publish:
+        if self.fail_publish and self.publish_failures:
+            self.publish_failures -= 1
             raise self.fail_publish
         return super().publish(staged)
 
     def is_visible(self, stream_id, sequence):
         if self.visibility_unknown:
-            self.visibility_unknown -= 1
-            if not self.visibility_unknown:
-                self.fail_publish = None
             raise Unavailable(reasons.MEDIUM_UNAVAILABLE)
         return super().is_visible(stream_id, sequence)
 
@@ -185,10 +185,39 @@ def test_an_undecided_publication_is_pursued_until_it_is_certain(
 ) -> None:
     monkeypatch.setattr("outer_agent.commit._UNDECIDED_PAUSE_S", 0.01)
     outer.medium.fail_publish = Unavailable(reasons.MEDIUM_UNAVAILABLE)
-    outer.medium.visibility_unknown = 3
+    outer.medium.publish_failures = 3
+    outer.medium.visibility_unknown = True
     [outcome] = outer.committer.commit([message()])
     assert isinstance(outcome, Receipt)
     assert len(outer.files()) == 1
+
+
+@pytest.mark.parametrize("first_answer", ["visible", "unknown"])
+def test_a_file_that_may_have_been_seen_is_not_withdrawn_once_its_name_is_gone(
+    outer: Outer, monkeypatch: pytest.MonkeyPatch, first_answer: str
+) -> None:
+    monkeypatch.setattr("outer_agent.commit._UNDECIDED_PAUSE_S", 0.01)
+    publish, attempts = outer.medium.publish, []
+
+    def publish_at_last(staged: Staged) -> None:
+        attempts.append(staged)
+        if len(attempts) == 2:
+            [published] = (outer.folder / "medium").rglob(layout.file_name(staged.sequence))
+            published.unlink()
+            outer.medium.visibility_unknown = False
+            raise Unavailable(reasons.MEDIUM_UNAVAILABLE)
+        publish(staged)
+        if len(attempts) == 1:
+            raise Unavailable(reasons.MEDIUM_UNAVAILABLE)
+
+    monkeypatch.setattr(outer.medium, "publish", publish_at_last)
+    outer.medium.visibility_unknown = first_answer == "unknown"
+    waiting = message()
+    assert outer.committer.commit([waiting]) == [
+        Receipt(waiting.admitted.message_id, duplicate=False)
+    ]
+    [content] = outer.files()
+    assert content.entries[0].message_id == waiting.admitted.message_id
 
 
 def test_a_crash_between_spool_and_medium_is_made_good_at_start(outer: Outer) -> None:
@@ -247,7 +276,7 @@ def test_nothing_passes_a_file_that_was_undecided_when_the_agent_stopped(
 ) -> None:
     monkeypatch.setattr("outer_agent.commit._UNDECIDED_PAUSE_S", 0.01)
     outer.medium.fail_publish = Unavailable(reasons.MEDIUM_UNAVAILABLE)
-    outer.medium.visibility_unknown = 10**6
+    outer.medium.visibility_unknown = True
     outer.committer.stop_waiting()
     first = message(key=b"k")
     [undecided] = outer.committer.commit([first])
