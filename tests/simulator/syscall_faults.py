@@ -45,9 +45,9 @@ class SyscallFault:
         self._command += [] if only is None else ["-P", str(only)]
 
     def __enter__(self) -> Self:
-        self._seen = tempfile.NamedTemporaryFile("r", prefix="strace-")
+        self._told = tempfile.NamedTemporaryFile("r", prefix="strace-")
         self._strace = subprocess.Popen(
-            [*self._command, "-o", self._seen.name],
+            [*self._command, "-o", self._told.name],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -70,11 +70,16 @@ class SyscallFault:
         self._close()
 
     @property
-    def injected(self) -> list[str]:
-        """The calls that failed so far, as strace writes them."""
-        return [line for line in Path(self._seen.name).read_text().splitlines() if "INJ" in line]
+    def seen(self) -> list[str]:
+        """The calls that were made to fail so far, as strace writes them."""
+        return [line for line in self.calls if line.endswith("(INJECTED)")]
+
+    @property
+    def calls(self) -> list[str]:
+        """All such calls so far, as strace writes them."""
+        return Path(self._told.name).read_text().splitlines()
 
     def _close(self) -> None:
         assert self._strace.stderr is not None
         self._strace.stderr.close()
-        self._seen.close()
+        self._told.close()
