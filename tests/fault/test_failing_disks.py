@@ -151,7 +151,7 @@ def test_a_ferry_file_half_written_is_never_published(pair: FaultedPair, error: 
     pair.insist(2)
     pair.agents.check_alive()
     pair.check_promise()
-    assert pair.count("quarantine") == 0
+    assert pair.quarantined == 0
 
 
 def test_short_writes_are_carried_on_with(pair: FaultedPair) -> None:
@@ -159,7 +159,7 @@ def test_short_writes_are_carried_on_with(pair: FaultedPair) -> None:
     pair.insist(3)
     pair.agents.check_alive()
     pair.check_promise()
-    assert pair.count("quarantine") == 0
+    assert pair.quarantined == 0
 
 
 @pytest.mark.usefixtures("_strace")
@@ -202,4 +202,4 @@ def test_a_replayer_repeats_what_it_could_not_record_or_hand_over(
 
 def test_every_message_arrived_and_nothing_was_refused_or_missed(pair: FaultedPair) -> None:
     pair.check_promise()
-    assert (pair.count("gaps"), pair.count("quarantine")) == (0, 0)
+    assert (pair.missing, pair.quarantined) == ([], 0)

@@ -5,11 +5,12 @@ Starts nothing by itself, so that disks can be mounted into its folder before.
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from inner_agent.journal_schema import connect_reader
 from tests.integration.test_pair import Pair, shorten_the_wait
@@ -28,6 +29,8 @@ class FaultedPair(Pair):
         config = folder / "outer.toml"
         text = config.read_text().replace("[medium]", "[medium]\nfree_bytes_min = 0")
         config.write_text(text + "\n[spool]\nfree_bytes_min = 0\n")
+        config = folder / "inner.toml"
+        config.write_text(config.read_text().replace("[medium]", "[medium]\nlook_s = 0.2"))
         shorten_the_wait(self, folder / "inner-policy.toml")
         self.control = folder / "faulty-writes"
         self.acknowledged = 0
@@ -89,16 +92,19 @@ class FaultedPair(Pair):
             list(range(self.acknowledged + 1)),
         ), self.agents.tail()
 
-    def count(self, table: str) -> int:
-        """How many rows `gaps` or `quarantine` has."""
-        connection = connect_reader(self.agents.inner_state / "journal.db")
-        try:
-            row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
-        except sqlite3.OperationalError:
-            return 0
-        finally:
-            connection.close()
-        return int(row[0])
+    @property
+    def missing(self) -> list[tuple[int, int]]:
+        """The gaps that the inner has told, as ranges of file sequences."""
+        return self._journal("SELECT first_sequence, last_sequence FROM gaps ORDER BY 1")
+
+    @property
+    def quarantined(self) -> int:
+        """How many entries the quarantine has."""
+        return len(self._journal("SELECT entry FROM quarantine"))
+
+    def _journal(self, query: str) -> list[Any]:
+        with closing(connect_reader(self.agents.inner_state / "journal.db")) as connection:
+            return connection.execute(query).fetchall()
 
     def says(self, name: str, event: str, since: int = 0, **fields: object) -> bool:
         """Whether a process logged this event after its first `since` lines."""
