@@ -7,6 +7,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 LOCKS  := requirements/build.txt requirements/dev.txt
 
+# The names are Debian's and Ubuntu's. What is missing skips the tests that use it.
+PACKAGES := strace
+INSTALL  := DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES)
+
 # The hosts and options of whoever made the lock files must not stand in them: pip's own
 # configuration says where packages come from.
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes \
@@ -18,7 +22,7 @@ MACHINE_PATHS  := (^|[^A-Za-z0-9_.-])/([w]ork|[r]oot|[h]ome/[a-z][a-z0-9_-]*)/
 REGISTRY_HOSTS := [p]ypi\.(org|python\.org)|[p]ythonhosted\.org|--([e]xtra-)?index-url[ =]|--[t]rusted-host[ =]|--[f]ind-links[ =]
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test demo bench bench-quick lock clean
+.PHONY: help setup packages lint test demo bench bench-quick lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' \
@@ -41,6 +45,13 @@ $(STAMP): $(LOCKS) pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+packages: ## Install what tests use beside Python, if root may (done by test by itself)
+	@command -v strace >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  { $(INSTALL) || { apt-get update -qq && $(INSTALL); }; } >/dev/null 2>&1 && exit 0; \
+	fi; \
+	echo "make: no errors of disks are injected into the agents; install $(PACKAGES) for it"
+
 lint: setup ## Style, format, types, who imports whom, no traces of a machine in tracked files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -52,7 +63,7 @@ lint: setup ## Style, format, types, who imports whom, no traces of a machine in
 	  echo "make: tracked files name a path of one machine, or where packages come from" >&2; exit 1; \
 	fi
 
-test: setup ## The whole test suite (ARGS="tests/unit -k name" for a part)
+test: setup packages ## The whole test suite (ARGS="tests/unit -k name" for a part)
 	$(BIN)/python -m pytest $(ARGS)
 
 demo: setup ## Both agents and a small hospital around them, for a minute
