@@ -108,20 +108,19 @@ def test_a_medium_that_turns_read_only_defers_messages_until_it_is_writable(
     pair.check_promise()
 
 
-@pytest.mark.parametrize(
-    ("place", "names"), [(OUTER_AUDIT, ("outer",)), (INNER_AUDIT, ("verifier", "replayer"))]
-)
+@pytest.mark.parametrize(("place", "name"), [(OUTER_AUDIT, "outer"), (INNER_AUDIT, "verifier")])
 def test_who_cannot_write_the_audit_trail_ends_says_so_and_goes_on_after_a_start_with_room(
-    pair: FaultedPair, disks: Disks, place: str, names: tuple[str, ...]
+    pair: FaultedPair, disks: Disks, place: str, name: str
 ) -> None:
+    pair.agents.stop("replayer")  # it may or may not have something to record
     disks[place].fill()
     try:
-        for name in names:
-            process = pair.agents.processes[name]
-            pair.until(lambda: pair.offer() and process.poll() is not None)  # noqa: B023
-            [told] = pair.ended(name)[-1:]
-            assert (told["event"], told["level"]) == ("cannot_run", "critical")
-            assert "audit: No space left" in str(told) or f"audit/{name}: No space" in str(told)
+        process = pair.agents.processes[name]
+        pair.until(lambda: pair.offer() and process.poll() is not None)
+        told = pair.ended(name)[-1]
+        assert (told["event"], told["level"]) == ("cannot_run", "critical")
+        assert str(disks[place].path) in str(told)
+        assert "No space left" in str(told)
     finally:
         disks[place].widen()
     pair.start_missing()
