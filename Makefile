@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 LOCKS  := requirements/build.txt requirements/dev.txt
 
 # The names are Debian's and Ubuntu's. What is missing skips the tests that use it.
-PACKAGES := spin gcc libc6-dev
+PACKAGES := spin gcc libc6-dev strace
 INSTALL  := DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES)
 
 # The hosts and options of whoever made the lock files must not stand in them: pip's own
@@ -46,11 +46,11 @@ $(STAMP): $(LOCKS) pyproject.toml
 	@touch $@
 
 packages: ## Install what tests use beside Python, if root may (done by test by itself)
-	@command -v spin >/dev/null && { command -v gcc || command -v cc; } >/dev/null && exit 0; \
+	@{ command -v spin && command -v strace && { command -v gcc || command -v cc; }; } >/dev/null && exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  { $(INSTALL) || { apt-get update -qq && $(INSTALL); }; } >/dev/null 2>&1 && exit 0; \
 	fi; \
-	echo "make: the model of the delivery promise is not checked; install $(PACKAGES) for it"
+	echo "make: tests of the model and of failing disks are left out; install $(PACKAGES) for them"
 
 lint: setup ## Style, format, types, who imports whom, no traces of a machine in tracked files
 	$(BIN)/ruff check .

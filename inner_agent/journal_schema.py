@@ -162,6 +162,9 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         try:
             _configure(connection, path)
             _migrate(connection, path)
+            # After a sync that failed, the WAL may hold a commit in the page cache alone: it is
+            # written anew into the database before anything is built on it.
+            connection.execute("PRAGMA wal_checkpoint(FULL)").fetchall()
         except BaseException:
             connection.close()
             raise

@@ -12,6 +12,7 @@ again. What cannot be taken now (validators or medium unavailable, journal full)
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -177,6 +178,7 @@ class Verifier:
             except Unavailable as error:
                 self._reports.unavailable(error)
                 self._full = True
+                notify.watchdog()  # it waits, and a restart would find no more room
 
     def _all(self, work: Iterable[Callable[[], int]]) -> int:
         """Do each piece of work; returns the sum. Raises the first Unavailable, at the end."""
@@ -285,9 +287,10 @@ class Verifier:
         try:
             metrics.write(self._settings.state_dir / METRICS_FILE_NAME)
         except OSError as error:
-            raise StorageFault(
-                reasons.STORAGE_FAILED, f"{METRICS_FILE_NAME}: {error.strerror}"
-            ) from error
+            where = f"{METRICS_FILE_NAME}: {error.strerror}"
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise Unavailable(reasons.JOURNAL_FULL, where) from error
+            raise StorageFault(reasons.STORAGE_FAILED, where) from error
 
 
 def _now_ms() -> int:

@@ -129,6 +129,9 @@ class Spool:
             self._database.execute("PRAGMA synchronous = FULL")
             self._database.execute("PRAGMA wal_autocheckpoint = 4000")
             self._create(now_ms)
+            # After a sync that failed, the WAL may hold a commit in the page cache alone: it is
+            # written anew into the database before anything is built on it.
+            self._database.execute("PRAGMA wal_checkpoint(FULL)").fetchall()
         path.chmod(0o600)
         self._bytes_kept = self.usage().bytes
 

@@ -1,8 +1,8 @@
 """SIGKILL at every instrumented point and at random moments, on real processes, seeded.
 
-`FERRY_KILLS=20000 FERRY_SEED=7 make test ARGS=tests/fault/test_kills.py` goes further, or again. On a
-memory-backed folder where there is one: what is tried here is the order of steps; test_power_cuts
-tries the disk.
+`FERRY_KILLS=20000 FERRY_SEED=7 make test ARGS=tests/fault/test_kills.py` goes further, or again.
+On a memory-backed folder where there is one: what is tried here is the order of steps;
+test_power_cuts tries the disk.
 """
 
 from __future__ import annotations

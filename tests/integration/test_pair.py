@@ -29,7 +29,7 @@ segments = ["MSH", "EVN", "PID"]"""
 class Pair:
     """ADT over MLLP into one folder, appointments over HTTP into another."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, heartbeat_s: float = 1.0, starts: bool = True) -> None:
         self.mllp_port, self.http_port = free_port(), free_port()
         self.folders = {name: folder / name for name in ("adt", "booking")}
         for path in self.folders.values():
@@ -52,9 +52,11 @@ class Pair:
             sinks,
             '[[senders]]\nname = "hospital-front"\nlisteners = ["adt-in"]\n'
             f'api_keys_sha256 = ["{hashlib.sha256(API_KEY.encode()).hexdigest()}"]',
+            heartbeat_s=heartbeat_s,
         )
         self.agents.write()
-        self.agents.start()
+        if starts:
+            self.agents.start()
 
     def delivered(self, name: str = "adt") -> list[bytes]:
         """What stands in a sink's folder, in channel order."""

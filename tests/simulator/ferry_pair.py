@@ -60,6 +60,8 @@ class FerryPair:
     validator_processes: int = 1
     environment: Mapping[str, str] = field(default_factory=dict)
     state: Path | None = None
+    before_command: dict[str, list[str]] = field(default_factory=dict)
+    """What runs a process in place of the shell, by the process's name."""
 
     def __post_init__(self) -> None:
         self.medium = self.medium or self.folder / "medium"
@@ -238,7 +240,7 @@ channels = [{names}]
 
     def _start(self, name: str, arguments: list[str]) -> None:
         arguments[-1] = str(self.folder / arguments[-1])
-        command = [sys.executable, *arguments]
+        command = [*self.before_command.get(name, ()), sys.executable, *arguments]
         if name == "outer" and self.outer_namespace is not None:
             command = self.outer_namespace.command(command)
         if name != "outer" and self.inner_namespace is not None:

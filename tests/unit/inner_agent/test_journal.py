@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 import sqlite3
 import stat
 
@@ -77,6 +78,17 @@ def test_messages_come_back_in_channel_order_while_the_writer_is_open(writer, re
     assert reader.waiting_count("adt", first.position) == 2
     assert reader.get(first.position) == first
     assert reader.get(999) is None
+
+
+def test_what_a_crash_left_in_the_wal_alone_is_written_anew_at_the_next_start(writer, tmp_path):
+    writer.take(batch(taken(1, message(1))))
+    for suffix in ("", "-wal"):
+        shutil.copy(tmp_path / f"journal.db{suffix}", tmp_path / f"crashed.db{suffix}")
+    started = JournalWriter(tmp_path / "crashed.db", CIPHER)
+    shutil.copy(tmp_path / "crashed.db", tmp_path / "without-wal.db")
+    started.close()
+    with JournalReader(tmp_path / "without-wal.db", CIPHER) as left:
+        assert [one.channel_sequence for one in left.waiting("adt", 0, 9)] == [1]
 
 
 def test_an_id_that_was_journaled_is_never_journaled_again(writer, reader):

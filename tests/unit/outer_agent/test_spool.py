@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -43,6 +44,20 @@ def test_the_head_follows_each_commit_and_survives_reopening(tmp_path: Path, spo
     assert head.channel_sequences == {"adt": 3}
     assert reopened.unpublished() == [committed]
     reopened.close()
+
+
+def test_what_a_crash_left_in_the_wal_alone_is_written_anew_at_the_next_start(
+    tmp_path: Path, spool: Spool
+) -> None:
+    spool.commit(file(1), {}, [], published_up_to=0)
+    for suffix in ("", "-wal"):
+        shutil.copy(tmp_path / f"spool.db{suffix}", tmp_path / f"crashed.db{suffix}")
+    started = Spool(tmp_path / "crashed.db", 0)
+    shutil.copy(tmp_path / "crashed.db", tmp_path / "without-wal.db")
+    started.close()
+    left = Spool(tmp_path / "without-wal.db", 0)
+    assert left.head().last_sequence == 1
+    left.close()
 
 
 def test_a_sequence_cannot_be_committed_twice(spool: Spool) -> None:
