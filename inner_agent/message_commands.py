@@ -5,8 +5,10 @@ from __future__ import annotations
 import getpass
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -22,6 +24,11 @@ from inner_agent.command_frame import CONFIG, JSON, load, moment, parse_hex, pri
 from inner_agent.config import InnerConfig
 from inner_agent.quarantine import QuarantineReader
 
+_ALL_LETTERS: Final = 2**31
+_ORDERED_AT_ONCE: Final = 200
+"""Ids that one order, and one audit record, holds."""
+
+_SHOWN_CHUNKS: Final = 5
 _CHANNEL = click.option("--channel", help="Of this channel only.")
 
 
@@ -124,14 +131,50 @@ def deadletters(config_path: Path, channel: str | None, *, as_json: bool) -> Non
 
 @click.command(epilog=EXIT_CODES)
 @CONFIG
-@click.argument("message_ids", nargs=-1, required=True, metavar="MESSAGE_ID...")
-def requeue(config_path: Path, message_ids: tuple[str, ...]) -> None:
+@click.option("--channel", help="All dead letters of this channel, instead of MESSAGE_ID.")
+@click.option("--because", metavar="REASON", help="With --channel: those with this reason code.")
+@click.argument("message_ids", nargs=-1, metavar="[MESSAGE_ID...]")
+def requeue(
+    config_path: Path, channel: str | None, because: str | None, message_ids: tuple[str, ...]
+) -> None:
     """Have dead letters delivered again, with the same ids. The agent may run."""
+    if bool(message_ids) == (channel is not None) or (because and channel is None):
+        raise click.UsageError("Name message ids, or --channel (and --because).")
     config = load(config_path)[0]
-    positions = _positions(config, message_ids)
-    done = operator_orders.requeue(lookup.delivery_path(config), list(positions.values()))
-    _audit(config, "messages_requeued", positions, done)
-    _say_done(positions, done, "requeued", "no dead letter")
+    if channel is None:
+        positions = _positions(config, message_ids)
+    else:
+        letters = operator_orders.dead_letters(
+            lookup.delivery_path(config), channel=channel, rows_max=_ALL_LETTERS
+        )
+        positions = {
+            one.message_id.hex(): one.position for one in letters if because in (None, one.reason)
+        }
+    done = _requeue(config, positions)
+    if channel is None:
+        _say_done(positions, done, "requeued", "no dead letter")
+    else:
+        click.echo(f"requeued: {len(done)} dead letters of channel {channel}")
+
+
+def _requeue(config: InnerConfig, positions: dict[str, int]) -> list[int]:
+    """Some at a time, so that the agent goes on meanwhile and each audit record has its length."""
+    path = lookup.delivery_path(config)
+    items = list(positions.items())
+    starts = range(0, len(items), _ORDERED_AT_ONCE)
+    chunks = [dict(items[at : at + _ORDERED_AT_ONCE]) for at in starts]
+    done: list[int] = []
+    with (
+        _trail(config) as trail,
+        click.progressbar(
+            chunks, label="requeue", file=sys.stderr, hidden=len(chunks) < _SHOWN_CHUNKS
+        ) as shown,
+    ):
+        for chunk in shown:
+            ordered = operator_orders.requeue(path, list(chunk.values()))
+            _record(trail, "messages_requeued", chunk, ordered)
+            done += ordered
+    return done
 
 
 @click.command(epilog=EXIT_CODES)
@@ -148,7 +191,8 @@ def discard(config_path: Path, reason: str, message_ids: tuple[str, ...]) -> Non
         )
     except ValueError as error:
         fail(str(error))
-    _audit(config, "messages_discarded", positions, done, reason=reason)
+    with _trail(config) as trail:
+        _record(trail, "messages_discarded", positions, done, reason=reason)
     _say_done(positions, done, "discarded", "neither dead, requeued nor being retried")
 
 
@@ -162,19 +206,26 @@ def _positions(config: InnerConfig, message_ids: Iterable[str]) -> dict[str, int
     return positions
 
 
-def _audit(
-    config: InnerConfig, name: str, positions: dict[str, int], done: list[int], **fields: str
-) -> None:
-    """Into the operators' own part of the audit trail."""
+@contextmanager
+def _trail(config: InnerConfig) -> Iterator[AuditTrail]:
+    """The operators' own part of the audit trail."""
     trail = AuditTrail(
         config.audit.dir / "operators",
         config.agent.name,
         secrets.read_key(config.audit.key, KeyKind.AUDIT),
         keep_days=config.audit.keep_days,
     )
+    try:
+        yield trail
+    finally:
+        trail.close()
+
+
+def _record(
+    trail: AuditTrail, name: str, positions: dict[str, int], done: list[int], **fields: str
+) -> None:
     ids = [text for text, position in positions.items() if position in done]
     trail.record(name, durable=True, operator=getpass.getuser(), message_ids=ids, **fields)
-    trail.close()
 
 
 def _say_done(positions: dict[str, int], done: list[int], word: str, otherwise: str) -> None:
