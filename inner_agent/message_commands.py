@@ -5,8 +5,9 @@ from __future__ import annotations
 import getpass
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ from ferry_runtime import secrets
 from ferry_runtime.audit import AuditTrail
 from ferry_runtime.commands.configured import EXIT_CODES
 from ferry_runtime.commands.failure import fail
+from ferry_runtime.logs import ITEMS_MAX
 from inner_agent import lookup, operator_orders, verifier_service
 from inner_agent import status as status_screen
 from inner_agent.at_rest import PayloadCipher
@@ -25,9 +27,6 @@ from inner_agent.config import InnerConfig
 from inner_agent.quarantine import QuarantineReader
 
 _ALL_LETTERS: Final = 2**31
-_ORDERED_AT_ONCE: Final = 200
-"""Ids that one order, and one audit record, holds."""
-
 _SHOWN_CHUNKS: Final = 5
 _CHANNEL = click.option("--channel", help="Of this channel only.")
 
@@ -150,30 +149,40 @@ def requeue(
         positions = {
             one.message_id.hex(): one.position for one in letters if because in (None, one.reason)
         }
-    done = _requeue(config, positions)
+    path = lookup.delivery_path(config)
+    done = _ordered(config, "messages_requeued", positions, partial(operator_orders.requeue, path))
     if channel is None:
         _say_done(positions, done, "requeued", "no dead letter")
     else:
         click.echo(f"requeued: {len(done)} dead letters of channel {channel}")
 
 
-def _requeue(config: InnerConfig, positions: dict[str, int]) -> list[int]:
-    """Some at a time, so that the agent goes on meanwhile and each audit record has its length."""
-    path = lookup.delivery_path(config)
+def _ordered(
+    config: InnerConfig,
+    event: str,
+    positions: dict[str, int],
+    order: Callable[[list[int]], list[int]],
+    **fields: str,
+) -> list[int]:
+    """Give an order for some messages at a time: the agent goes on meanwhile.
+
+    Returns the positions for which it was executed. An audit record names as many ids as a record
+    can hold.
+    """
     items = list(positions.items())
-    starts = range(0, len(items), _ORDERED_AT_ONCE)
-    chunks = [dict(items[at : at + _ORDERED_AT_ONCE]) for at in starts]
+    chunks = [dict(items[at : at + ITEMS_MAX]) for at in range(0, len(items), ITEMS_MAX)]
+    hidden = len(chunks) < _SHOWN_CHUNKS
     done: list[int] = []
     with (
         _trail(config) as trail,
-        click.progressbar(
-            chunks, label="requeue", file=sys.stderr, hidden=len(chunks) < _SHOWN_CHUNKS
-        ) as shown,
+        click.progressbar(chunks, label=event, file=sys.stderr, hidden=hidden) as shown,
     ):
         for chunk in shown:
-            ordered = operator_orders.requeue(path, list(chunk.values()))
-            _record(trail, "messages_requeued", chunk, ordered)
-            done += ordered
+            executed = order(list(chunk.values()))
+            ids = [text for text, position in chunk.items() if position in executed]
+            operator = getpass.getuser()
+            trail.record(event, durable=True, operator=operator, message_ids=ids, **fields)
+            done += executed
     return done
 
 
@@ -185,14 +194,17 @@ def discard(config_path: Path, reason: str, message_ids: tuple[str, ...]) -> Non
     """Give messages up for good. The agent may run."""
     config = load(config_path)[0]
     positions = _positions(config, message_ids)
+    path = lookup.delivery_path(config)
     try:
-        done = operator_orders.discard(
-            lookup.delivery_path(config), list(positions.values()), reason
+        done = _ordered(
+            config,
+            "messages_discarded",
+            positions,
+            partial(operator_orders.discard, path, reason=reason),
+            reason=reason,
         )
     except ValueError as error:
         fail(str(error))
-    with _trail(config) as trail:
-        _record(trail, "messages_discarded", positions, done, reason=reason)
     _say_done(positions, done, "discarded", "neither dead, requeued nor being retried")
 
 
@@ -219,13 +231,6 @@ def _trail(config: InnerConfig) -> Iterator[AuditTrail]:
         yield trail
     finally:
         trail.close()
-
-
-def _record(
-    trail: AuditTrail, name: str, positions: dict[str, int], done: list[int], **fields: str
-) -> None:
-    ids = [text for text, position in positions.items() if position in done]
-    trail.record(name, durable=True, operator=getpass.getuser(), message_ids=ids, **fields)
 
 
 def _say_done(positions: dict[str, int], done: list[int], word: str, otherwise: str) -> None:
