@@ -43,6 +43,8 @@ from outer_agent.spool import Spool
 from validators.registry import ContentSpec, build
 from validators.worker import WorkerPool
 
+LOCK_NAME: Final = "lock"
+
 _LOG = logging.getLogger("ferry.outer")
 _FINGERPRINT_KEY_BYTES: Final = 32
 _TEND_S: Final = 1.0
@@ -220,7 +222,7 @@ class _only_one:  # noqa: N801 - reads as a statement: `with _only_one(folder)`
     """Holds the lock that lets one outer agent alone use a state folder."""
 
     def __init__(self, state_dir: Path) -> None:
-        self._path = state_dir / "lock"
+        self._path = state_dir / LOCK_NAME
 
     def __enter__(self) -> None:
         self._file = self._path.open("w")

@@ -65,7 +65,7 @@ def look(config: OuterConfig) -> OuterStatus:
     finally:
         spool.close()
     problem = _ask(config, "/readyz")
-    samples = _samples(_ask(config, "/metrics")[1]) if problem[0] is not None else []
+    samples = parse_samples(_ask(config, "/metrics")[1]) if problem[0] is not None else []
     single = {name: value for name, labels, value in samples if not labels}
     oldest_s = None if usage.oldest_at_ms is None else int(time.time() - usage.oldest_at_ms / 1000)
     return OuterStatus(
@@ -81,7 +81,7 @@ def look(config: OuterConfig) -> OuterStatus:
         spool_files=usage.files,
         spool_bytes=usage.bytes,
         oldest_spooled_s=oldest_s,
-        channels=_channels(samples),
+        channels=count_channels(samples),
     )
 
 
@@ -115,7 +115,8 @@ def as_text(status: OuterStatus) -> str:
     return "\n".join(lines)
 
 
-def _channels(samples: list[tuple[str, dict[str, str], float]]) -> dict[str, ChannelStatus]:
+def count_channels(samples: list[tuple[str, dict[str, str], float]]) -> dict[str, ChannelStatus]:
+    """What became of each channel's messages, of the agent's own metrics."""
     counts: dict[str, dict[str, int]] = {}
     why: dict[str, dict[str, int]] = {}
     for name, labels, value in samples:
@@ -131,7 +132,8 @@ def _channels(samples: list[tuple[str, dict[str, str], float]]) -> dict[str, Cha
     }
 
 
-def _samples(text: str) -> list[tuple[str, dict[str, str], float]]:
+def parse_samples(text: str) -> list[tuple[str, dict[str, str], float]]:
+    """Name, labels and value of each sample of a metrics page."""
     return [
         (sample.name, sample.labels, sample.value)
         for family in text_string_to_metric_families(text)
