@@ -137,12 +137,12 @@ def test_a_range_that_is_none_is_told(pair: FerryPair, wanted: str) -> None:
     "arguments",
     [
         ["outer_agent"],
-        *[["outer_agent", word] for word in ("run", "check", "status", "resend")],
+        *[["outer_agent", word] for word in ("run", "check", "status", "doctor", "resend")],
         ["inner_agent"],
         *[
             ["inner_agent", word]
             for word in (
-                "run", "check", "status", "messages", "gaps", "quarantine", "deadletters",
+                "run", "check", "status", "doctor", "messages", "gaps", "quarantine", "deadletters",
                 "requeue", "discard", "streams",
             )
         ],
