@@ -13,9 +13,10 @@ from typing import Final
 from ferry_format import reasons
 from ferry_format.reasons import BY_CODE, Reason
 from ferry_runtime.doctor.findings import Area, Finding, Side, fault, warning, well
-from ferry_runtime.doctor.host import Answer, Clock, user_name
+from ferry_runtime.doctor.host import Clock, user_name
 from ferry_runtime.doctor.medium import FileSeen
 from ferry_runtime.doctor.verdicts import duration
+from ferry_runtime.observation_client import Answer
 from inner_agent.journal import GapRecord, StreamRecord
 from inner_agent.operator_orders import DeliveryRow
 from inner_agent.quarantine import QuarantineEntry

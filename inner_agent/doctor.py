@@ -31,6 +31,7 @@ from ferry_runtime.doctor import medium as medium_looks
 from ferry_runtime.doctor.findings import Area, Diagnosis, Finding, Side, fault, well
 from ferry_runtime.doctor.looks import Look, take_all
 from ferry_runtime.doctor.medium import FileSeen
+from ferry_runtime.observation_client import ask
 from ferry_runtime.partial_configuration import valid_parts
 from ferry_runtime.secrets import is_credential, read_key
 from ferry_runtime.sections import AgentSection, AuditSection, MetricsSection, PolicySection
@@ -55,8 +56,8 @@ from inner_agent.verifier import DELIVERY_NAME
 from inner_agent.verifier_metrics import METRICS_FILE_NAME
 from inner_agent.verifier_service import journal_path, owner_uid
 
-WITHIN_S: Final = 12.0
-WAIT_S_MAX: Final = 10.0
+WITHIN_S: Final = 11.0
+WAIT_S_MAX: Final = 8.0
 STATE_BYTES_MIN: Final = 256 * 1024 * 1024
 
 _HERE: Final = Side.INNER
@@ -198,7 +199,7 @@ def _agent(folder: Path, parts: InnerParts) -> Iterator[Finding]:
     ]
     yield diagnosis.of_verifier(silent_s, unavailable)
     if parts.metrics is not None:
-        yield diagnosis.of_replayer(host.ask(parts.metrics.listen, "/readyz"))
+        yield diagnosis.of_replayer(ask(parts.metrics.listen, "/readyz"))
 
 
 def _journal(folder: Path) -> Iterator[Finding]:
@@ -227,7 +228,7 @@ def _deliveries(folder: Path) -> Iterator[Finding]:
 
 def _sink(section: SinkSection, parts: InnerParts) -> Iterator[Finding]:
     up: dict[str, bool] = {}
-    page = None if parts.metrics is None else host.ask(parts.metrics.listen, "/metrics")
+    page = None if parts.metrics is None else ask(parts.metrics.listen, "/metrics")
     if page is not None:
         up = {
             labels["sink"]: bool(value)

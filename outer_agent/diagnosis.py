@@ -10,9 +10,10 @@ from typing import Final
 from ferry_format import reasons
 from ferry_format.reasons import BY_CODE
 from ferry_runtime.doctor.findings import Area, Finding, Side, fault, warning, well
-from ferry_runtime.doctor.host import Answer, Listening, User, user_name
+from ferry_runtime.doctor.host import Listening, User, user_name
 from ferry_runtime.doctor.medium import FileSeen
 from ferry_runtime.doctor.verdicts import duration
+from ferry_runtime.observation_client import Answer
 from outer_agent.medium_probe import Probe
 from outer_agent.status import ChannelStatus
 
@@ -85,6 +86,10 @@ def of_listener(
 
 def of_probe(probe: Probe, path: Path, agent: User) -> Finding:
     """Whether the agent's user can write to the medium, and sees an event of it."""
+    if not probe.tried:
+        return well(
+            Area.MEDIUM, f"{path}: not tried to write as {agent.name}, who may not run this program"
+        )
     if probe.problem:
         return fault(
             Area.MEDIUM,

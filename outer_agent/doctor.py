@@ -22,6 +22,7 @@ from ferry_runtime.doctor import host, verdicts
 from ferry_runtime.doctor import medium as medium_looks
 from ferry_runtime.doctor.findings import Area, Diagnosis, Finding, Side, fault, well
 from ferry_runtime.doctor.looks import Look, take_all
+from ferry_runtime.observation_client import ask
 from ferry_runtime.partial_configuration import valid_parts
 from ferry_runtime.secrets import is_credential
 from ferry_runtime.sections import AgentSection, AuditSection, MetricsSection, PolicySection
@@ -232,7 +233,7 @@ def _newest(medium: MediumSection, head: StreamHead, parts: OuterParts) -> Itera
 
 def _agent(metrics: MetricsSection, parts: OuterParts) -> Iterator[Finding]:
     process = _process(parts)
-    ready = host.ask(metrics.listen, "/readyz")
+    ready = ask(metrics.listen, "/readyz")
     yield diagnosis.of_agent(process, ready)
     sockets = host.listening()
     agents_sockets = None if process is None else host.sockets_of(process)
@@ -247,7 +248,7 @@ def _agent(metrics: MetricsSection, parts: OuterParts) -> Iterator[Finding]:
             running=process is not None,
             agents_sockets=agents_sockets,
         )
-    page = None if ready is None else host.ask(metrics.listen, "/metrics")
+    page = None if ready is None else ask(metrics.listen, "/metrics")
     if page is not None:
         yield from diagnosis.of_channels(count_channels(parse_samples(page.body)))
 

@@ -6,7 +6,6 @@ Reads /proc and metadata only; takes no lock, binds no port, and so disturbs no 
 from __future__ import annotations
 
 import ctypes
-import http.client
 import ipaddress
 import os
 import pwd
@@ -14,8 +13,6 @@ import re
 import stat
 import struct
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,11 +22,10 @@ from typing import Final
 
 from cryptography import x509
 
-from ferry_runtime.addresses import ListenAddress, parse_listen
+from ferry_runtime.addresses import ListenAddress
 from ferry_runtime.checks import PEM_BYTES_MAX
 from ferry_runtime.regular_file import read_regular
 
-_ANSWER_S: Final = 3.0
 _LISTEN: Final = "0A"
 _TIMEX_BYTES: Final = 256
 _TIME_ERROR: Final = 5
@@ -107,14 +103,6 @@ class Validity:
 
     not_before: datetime
     not_after: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What an agent's observation port answered."""
-
-    status: int
-    body: str
 
 
 def mount_of(path: Path) -> Mount | None:
@@ -303,21 +291,6 @@ def validity(path: Path) -> Validity:
         max(one.not_valid_before_utc for one in found),
         min(one.not_valid_after_utc for one in found),
     )
-
-
-def ask(listen: str, path: str) -> Answer | None:
-    """What an agent's observation port answers; None if nobody does."""
-    address = parse_listen(listen)
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104
-    where = ListenAddress(host, address.port)
-    try:
-        with urllib.request.urlopen(f"http://{where}{path}", timeout=_ANSWER_S) as answer:
-            return Answer(answer.status, answer.read().decode("utf-8", "replace"))
-    except urllib.error.HTTPError as error:
-        with error:
-            return Answer(error.code, error.read().decode("utf-8", "replace"))
-    except (OSError, ValueError, http.client.HTTPException):
-        return None
 
 
 def _may(user: User, path: Path, wanted: int) -> bool:

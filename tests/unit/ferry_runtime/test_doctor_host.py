@@ -5,13 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import trustme
 
 from ferry_runtime.addresses import parse_listen
 from ferry_runtime.doctor import host
 from ferry_runtime.doctor.host import Listening, User
+from ferry_runtime.observation_client import ask
 
 MOUNTINFO = """\
 27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
@@ -127,7 +130,18 @@ def test_the_clock_is_read_and_not_set() -> None:
     assert first.synchronised in {True, False, None}
 
 
+def test_a_certificate_file_is_valid_as_long_as_all_of_it(tmp_path: Path) -> None:
+    ca, soon = trustme.CA(), datetime(2030, 1, 1, tzinfo=UTC)
+    path = tmp_path / "chain.pem"
+    path.write_bytes(ca.cert_pem.bytes())
+    whole = host.validity(path)
+    ca.issue_cert("his.example", not_after=soon).cert_chain_pems[0].write_to_path(path, append=True)
+    both = host.validity(path)
+    assert both.not_after == soon < whole.not_after
+    assert both.not_before >= whole.not_before
+
+
 def test_an_agent_that_is_not_there_answers_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    assert host.ask(f"127.0.0.1:{port}", "/readyz") is None
+    assert ask(f"127.0.0.1:{port}", "/readyz") is None

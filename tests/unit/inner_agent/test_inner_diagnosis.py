@@ -9,8 +9,9 @@ import pytest
 
 from ferry_format import reasons
 from ferry_runtime.doctor.findings import Level, Side
-from ferry_runtime.doctor.host import Answer, Clock
+from ferry_runtime.doctor.host import Clock
 from ferry_runtime.doctor.medium import FileSeen
+from ferry_runtime.observation_client import Answer
 from inner_agent import diagnosis
 from inner_agent.delivery import State
 from inner_agent.diagnosis import Arrivals, NewestFile, SinkSeen

@@ -9,8 +9,9 @@ import pytest
 
 from ferry_format import reasons
 from ferry_runtime.doctor.findings import Level, Side
-from ferry_runtime.doctor.host import Answer, Listening, User
+from ferry_runtime.doctor.host import Listening, User
 from ferry_runtime.doctor.medium import FileSeen
+from ferry_runtime.observation_client import Answer
 from outer_agent import diagnosis
 from outer_agent.medium_probe import Probe, write_and_watch
 from outer_agent.status import ChannelStatus
@@ -116,6 +117,12 @@ def test_a_medium_is_written_aside_and_left_as_it_was(tmp_path: Path) -> None:
     assert probe.event
     assert list((tmp_path / ".stage").iterdir()) == []
     assert diagnosis.of_probe(probe, tmp_path, AGENT).level is Level.WELL
+
+
+def test_a_probe_that_could_not_be_made_accuses_nobody() -> None:
+    told = diagnosis.of_probe(Probe(tried=False), Path("/m"), AGENT)
+    assert told.level is Level.WELL
+    assert "not tried" in told.seen
 
 
 def test_a_medium_that_cannot_be_written_is_told(tmp_path: Path) -> None:
