@@ -27,10 +27,11 @@ _NONCE_BYTES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What came of it; `problem` says why nothing could be written."""
+    """What came of it: `problem` says why nothing was written; if not `tried`, nothing is known."""
 
     event: bool = False
     problem: str = ""
+    tried: bool = True
 
 
 def probe_as(user: User, medium: Path) -> Probe:
@@ -53,7 +54,7 @@ def probe_as(user: User, medium: Path) -> Probe:
     except subprocess.TimeoutExpired:
         return Probe(problem=f"no answer within {_ANSWER_S:.0f} s")
     except (OSError, ValueError, TypeError):
-        return Probe(problem="the attempt itself failed")
+        return Probe(tried=False)
 
 
 def write_and_watch(medium: Path) -> Probe:

@@ -304,6 +304,14 @@ def test_a_broken_configuration_is_told_and_the_rest_is_looked_at(pair, side, ol
     assert screen.splitlines()[-1].startswith(f"Most probable cause: {path}:")
 
 
+@pytest.mark.parametrize("side", ["outer", "inner"])
+def test_a_policy_that_was_changed_after_signing_is_told(pair: FerryPair, side: str) -> None:
+    change(pair.folder / f"{side}-policy.toml", "version = 1", "version = 1 ")
+    told = cause(pair, side, *quickly(side))
+    assert (told["area"], told["level"], told["cause"]) == ("policy", "fault", side)
+    assert "was changed after it was signed" in str(told["seen"])
+
+
 def test_a_configuration_that_is_not_there_is_told(pair: FerryPair) -> None:
     (pair.folder / "inner.toml").unlink()
     assert "cannot be read: No such file" in str(cause(pair, "inner")["seen"])
