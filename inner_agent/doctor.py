@@ -83,8 +83,14 @@ def examine(config_path: Path, wait_s: float) -> Diagnosis:
     """All that is found. The next file is waited for at most `wait_s`."""
     parts = _parts(config_path)
     looks = [
-        Look(Area.CONFIGURATION, _HERE, "the configuration", lambda: _configuration(config_path)),
-        Look(Area.KEYS, _HERE, "the secret files", lambda: _secrets(parts)),
+        Look(
+            Area.CONFIGURATION,
+            _HERE,
+            "what the configuration names",
+            lambda: _configuration(config_path),
+            leans=True,
+        ),
+        Look(Area.KEYS, _HERE, "the secret files", lambda: _secrets(parts), leans=True),
         Look(Area.CLOCK, _HERE, "the clock", lambda: [verdicts.of_clock(host.clock(), _HERE)]),
         Look(Area.CERTIFICATES, _HERE, "the certificates", lambda: _certificates(parts)),
     ]
@@ -102,9 +108,16 @@ def examine(config_path: Path, wait_s: float) -> Diagnosis:
         ]
     if parts.medium is not None:
         medium = parts.medium
-        looks.append(
-            Look(Area.MEDIUM, Side.MEDIUM, "the medium", lambda: _medium(medium, parts, wait_s))
-        )
+        looks += [
+            Look(Area.MEDIUM, Side.MEDIUM, "the medium", lambda: _medium(medium)),
+            Look(
+                Area.FILES,
+                Side.MEDIUM,
+                "what lies on the medium",
+                lambda: _medium_in_use(medium, parts, wait_s),
+                leans=True,
+            ),
+        ]
     found = take_all(looks, WITHIN_S)
     name = "ferry-inner" if parts.agent is None else parts.agent.name
     return Diagnosis(name, _HERE, tuple(found))
@@ -176,12 +189,6 @@ def _state(folder: Path, parts: InnerParts) -> Iterator[Finding]:
         names = [one for one in folder.iterdir() if one.is_file()]
         strangers = [one.name for one in names if one.stat().st_uid != user.uid]
         yield from verdicts.of_owners(folder, strangers, user, _HERE)
-        for sink in parts.sinks:
-            if isinstance(sink, FolderSink) and sink.path.is_dir():
-                closed = host.closed_to(user, sink.path, wanted)
-                yield from verdicts.of_closed(
-                    Area.SINKS, sink.path, closed, user, "deliver to", _HERE
-                )
     yield verdicts.of_room(Area.STATE, folder, host.room(folder), STATE_BYTES_MIN, _HERE)
 
 
@@ -236,6 +243,10 @@ def _sink(section: SinkSection, parts: InnerParts) -> Iterator[Finding]:
             if name == "ferry_inner_sink_up"
         }
     probed = asyncio.run(_probe(section))
+    user = _agent_user(parts)
+    if isinstance(section, FolderSink) and user is not None and probed is None:
+        closed = host.closed_to(user, section.path, os.R_OK | os.W_OK | os.X_OK)
+        yield from verdicts.of_closed(Area.SINKS, section.path, closed, user, "deliver to", _HERE)
     yield diagnosis.of_sink(SinkSeen(section.name, section.kind, probed, up.get(section.name)))
 
 
@@ -253,7 +264,7 @@ async def _probe(section: SinkSection) -> Reason | None:
         await sink.close()
 
 
-def _medium(medium: MediumSection, parts: InnerParts, wait_s: float) -> Iterator[Finding]:
+def _medium(medium: MediumSection) -> Iterator[Finding]:
     if not medium.path.exists():
         yield fault(
             Area.MEDIUM,
@@ -263,16 +274,22 @@ def _medium(medium: MediumSection, parts: InnerParts, wait_s: float) -> Iterator
         )
         return
     seen = medium_looks.look_at(medium.path)
-    mounted = list(verdicts.of_mount(seen, _HERE, published=True))
-    yield from mounted
+    yield from verdicts.of_mount(seen, _HERE, published=True)
+    if not seen.is_bare:
+        yield verdicts.of_room(Area.MEDIUM, medium.path, host.room(medium.path), 0, Side.MEDIUM)
+
+
+def _medium_in_use(medium: MediumSection, parts: InnerParts, wait_s: float) -> Iterator[Finding]:
+    """What takes the state folder too: whose rights count, and what was taken already."""
+    if not medium.path.exists():
+        return
+    seen = medium_looks.look_at(medium.path)
     user = _agent_user(parts)
     if user is not None:
         closed = host.closed_to(user, medium.path, os.R_OK | os.X_OK)
         yield from verdicts.of_closed(Area.MEDIUM, medium.path, closed, user, "read", Side.MEDIUM)
-    if seen.is_bare:
-        return
-    yield verdicts.of_room(Area.MEDIUM, medium.path, host.room(medium.path), 0, Side.MEDIUM)
-    yield from _files(medium, parts, seen.owner_uid, wait_s)
+    if not seen.is_bare:
+        yield from _files(medium, parts, seen.owner_uid, wait_s)
 
 
 def _files(

@@ -70,9 +70,16 @@ def examine(config_path: Path) -> Diagnosis:
     """All that is found."""
     parts = _parts(config_path)
     looks = [
-        Look(Area.CONFIGURATION, _HERE, "the configuration", lambda: _configuration(config_path)),
-        Look(Area.KEYS, _HERE, "the secret files", lambda: _secrets(parts)),
+        Look(
+            Area.CONFIGURATION,
+            _HERE,
+            "what the configuration names",
+            lambda: _configuration(config_path),
+            leans=True,
+        ),
+        Look(Area.KEYS, _HERE, "the secret files", lambda: _secrets(parts), leans=True),
         Look(Area.CLOCK, _HERE, "the clock", lambda: [verdicts.of_clock(host.clock(), _HERE)]),
+        Look(Area.LISTENERS, _HERE, "the drop folders", lambda: _drop_folders(parts), leans=True),
         Look(Area.CERTIFICATES, _HERE, "the certificates", lambda: _certificates(parts)),
     ]
     if parts.agent is not None:
@@ -80,7 +87,16 @@ def examine(config_path: Path) -> Diagnosis:
         looks.append(Look(Area.STATE, _HERE, "the state folder", lambda: _state(agent, parts)))
     if parts.medium is not None:
         medium = parts.medium
-        looks.append(Look(Area.MEDIUM, Side.MEDIUM, "the medium", lambda: _medium(medium, parts)))
+        looks += [
+            Look(Area.MEDIUM, Side.MEDIUM, "the medium", lambda: _medium(medium, parts)),
+            Look(
+                Area.FILES,
+                Side.MEDIUM,
+                "what lies on the medium",
+                lambda: _medium_in_use(medium, parts),
+                leans=True,
+            ),
+        ]
     if parts.metrics is not None:
         metrics = parts.metrics
         looks.append(Look(Area.AGENT, _HERE, "the agent", lambda: _agent(metrics, parts)))
@@ -160,12 +176,6 @@ def _state(agent: AgentSection, parts: OuterParts) -> Iterator[Finding]:
         )
         strangers = [one.name for one in _files(folder) if one.stat().st_uid != user.uid]
         yield from verdicts.of_owners(folder, strangers, user, _HERE)
-        for source in parts.sources:
-            if isinstance(source, FolderSource) and source.path.is_dir():
-                closed = host.closed_to(user, source.path, os.R_OK | os.W_OK | os.X_OK)
-                yield from verdicts.of_closed(
-                    Area.STATE, source.path, closed, user, "take files from", _HERE
-                )
     least = 0 if parts.spool is None else parts.spool.free_bytes_min
     yield verdicts.of_room(Area.STATE, folder, host.room(folder), least, _HERE)
     if parts.audit is not None and parts.audit.dir.is_dir():
@@ -181,6 +191,16 @@ def _state(agent: AgentSection, parts: OuterParts) -> Iterator[Finding]:
         yield well(Area.STATE, f"the spool holds {usage.files} files, {verdicts.size(usage.bytes)}")
 
 
+def _drop_folders(parts: OuterParts) -> Iterator[Finding]:
+    user = _agent_user(parts)
+    for source in parts.sources:
+        if user is not None and isinstance(source, FolderSource) and source.path.is_dir():
+            closed = host.closed_to(user, source.path, os.R_OK | os.W_OK | os.X_OK)
+            yield from verdicts.of_closed(
+                Area.LISTENERS, source.path, closed, user, "take files from", _HERE
+            )
+
+
 def _medium(medium: MediumSection, parts: OuterParts) -> Iterator[Finding]:
     if not medium.path.exists():
         yield fault(
@@ -190,14 +210,19 @@ def _medium(medium: MediumSection, parts: OuterParts) -> Iterator[Finding]:
             f"Make the folder and mount the medium at {medium.path}.",
         )
         return
-    head = _head(parts)
-    published = head is not None and head.last_sequence > 0
     seen = medium_looks.look_at(medium.path)
-    mounted = list(verdicts.of_mount(seen, _HERE, published=published))
-    yield from mounted
+    published = not seen.is_bare or _has_published(parts)
+    yield from verdicts.of_mount(seen, _HERE, published=published)
     yield verdicts.of_room(
         Area.MEDIUM, medium.path, host.room(medium.path), medium.free_bytes_min, Side.MEDIUM
     )
+
+
+def _medium_in_use(medium: MediumSection, parts: OuterParts) -> Iterator[Finding]:
+    """What takes the state folder too: whose rights count, and what was published."""
+    if not medium.path.exists():
+        return
+    seen = medium_looks.look_at(medium.path)
     user = _agent_user(parts)
     if user is not None:
         wanted = os.R_OK | os.W_OK | os.X_OK
@@ -207,7 +232,8 @@ def _medium(medium: MediumSection, parts: OuterParts) -> Iterator[Finding]:
         yield from verdicts.of_closed(
             Area.MEDIUM, medium.path, closed, user, "write to", Side.MEDIUM
         )
-    if head is not None and not (seen.is_bare and published):
+    head = _head(parts)
+    if head is not None and not (seen.is_bare and head.last_sequence):
         yield from _newest(medium, head, parts)
 
 
@@ -265,6 +291,11 @@ def _head(parts: OuterParts) -> StreamHead | None:
         return spool.head()
     finally:
         spool.close()
+
+
+def _has_published(parts: OuterParts) -> bool:
+    head = _head(parts)
+    return head is not None and head.last_sequence > 0
 
 
 def _process(parts: OuterParts) -> int | None:

@@ -8,17 +8,21 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ferry_format.reasons import FerryError
-from ferry_runtime.doctor.findings import Area, Finding, Side, fault
+from ferry_runtime.doctor.findings import Area, Finding, Side, fault, warning
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look at one area; `side` is to blame if it cannot be ended."""
+    """One look at one area; `side` is to blame if it cannot be ended.
+
+    `leans`: it also touches what another look is there for, which is to blame if both hang.
+    """
 
     area: Area
     side: Side
     what: str
     take: Callable[[], Iterable[Finding]]
+    leans: bool = False
 
 
 @dataclass(slots=True)
@@ -73,7 +77,7 @@ def _take(one: _Under) -> None:
 
 
 def _does_not_answer(look: Look, within_s: float) -> Finding:
-    return fault(
+    return (warning if look.leans else fault)(
         look.area,
         f"{look.what} did not answer within {within_s:.0f} s",
         look.side,

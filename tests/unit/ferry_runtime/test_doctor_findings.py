@@ -118,6 +118,26 @@ def test_a_look_that_hangs_is_a_fault_and_keeps_what_it_found_before() -> None:
     assert (hung.area, hung.level, hung.side) == (Area.MEDIUM, Level.FAULT, Side.MEDIUM)
 
 
+def test_of_looks_that_hang_together_the_one_that_leans_on_the_other_is_not_the_cause() -> None:
+    ended = threading.Event()
+
+    def hang():
+        ended.wait(30)
+        return []
+
+    found = take_all(
+        [
+            Look(Area.CONFIGURATION, Side.OUTER, "the configuration", hang, leans=True),
+            Look(Area.MEDIUM, Side.MEDIUM, "the medium", hang),
+        ],
+        0.2,
+    )
+    ended.set()
+    cause = most_probable(found)
+    assert cause is not None
+    assert (cause.area, cause.side) == (Area.MEDIUM, Side.MEDIUM)
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
