@@ -20,6 +20,7 @@ from ferry_runtime.addresses import PORT_MAX, parse_listen
 from ferry_runtime.problem_words import Mistake
 
 GIB: Final = 1024**3
+NO_CREDENTIALS: Final = "names a systemd credential, but systemd passed none"
 _CREDENTIAL: Final = "credential:"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -51,7 +52,7 @@ def _credential(name: str) -> str:
         raise Mistake("is not the name of a credential", "Write credential:NAME, as in the unit.")
     if not folder:
         raise Mistake(
-            "names a systemd credential, but systemd passed none",
+            NO_CREDENTIALS,
             "Add LoadCredential= to the unit, or name the file's path. "
             "By hand: set CREDENTIALS_DIRECTORY to the folder of the secrets.",
         )

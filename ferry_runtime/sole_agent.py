@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import fcntl
 from pathlib import Path
+from typing import Final
 
 from ferry_format import reasons
 from ferry_format.reasons import FerryError
+
+LOCK_NAME: Final = "lock"
 
 
 class SoleAgent:
     """Holds the lock while its block runs. Raises FerryError(ALREADY_RUNNING) if another does."""
 
     def __init__(self, state_dir: Path) -> None:
-        self._path = state_dir / "lock"
+        self._path = state_dir / LOCK_NAME
 
     def __enter__(self) -> None:
         """Take the lock."""

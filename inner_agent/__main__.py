@@ -16,6 +16,7 @@ import uvloop
 from ferry_format.reasons import FerryError
 from ferry_runtime import logs
 from ferry_runtime.commands.configured import EXIT_CODES
+from ferry_runtime.commands.doctor import DOCTOR_EXIT_CODES, tell
 from ferry_runtime.commands.failure import fail
 from ferry_runtime.commands.failure import run as run_command
 from ferry_runtime.logs import event
@@ -29,6 +30,7 @@ from inner_agent import (
 from inner_agent import status as status_screen
 from inner_agent.checks import Role
 from inner_agent.command_frame import CONFIG, load
+from inner_agent.doctor import WAIT_S_MAX, examine
 
 
 @click.group(epilog=EXIT_CODES)
@@ -101,6 +103,26 @@ def status(config_path: Path, *, as_json: bool) -> None:
     click.echo(status_screen.as_json(found) if as_json else status_screen.as_text(found))
     if not found.well:
         sys.exit(1)
+
+
+@cli.command(epilog=DOCTOR_EXIT_CODES)
+@CONFIG
+@click.option(
+    "--wait-s",
+    type=click.FloatRange(0, WAIT_S_MAX),
+    default=6.0,
+    show_default=True,
+    help="Seconds to wait for the next file: more than the outer's medium.heartbeat_s.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as one JSON object.")
+def doctor(config_path: Path, wait_s: float, *, as_json: bool) -> None:
+    """Find out what is wrong, on which side, and what to do. The agent may run or not.
+
+    Looks at configuration, policy, keys, medium, clocks, disks, both processes, streams and sinks,
+    also where the configuration is broken; takes less than 15 seconds. Writes nothing on the
+    medium. Shows no message and no secret.
+    """
+    tell(examine(config_path, wait_s), as_json=as_json)
 
 
 for _command in (

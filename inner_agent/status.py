@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.error
-import urllib.request
 from dataclasses import asdict, dataclass
 from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from ferry_format.reasons import BY_CODE
-from ferry_runtime.addresses import parse_listen
+from ferry_runtime.observation_client import ask
 from inner_agent import lookup, operator_orders
 from inner_agent.config import InnerConfig
 from inner_agent.delivery import State
 
-_ANSWER_S: Final = 3.0
+_READY: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,33 +148,23 @@ def explain(code: str | None) -> str:
 
 
 def _ready(config: InnerConfig) -> tuple[bool, str]:
-    try:
-        _ask(config, "/readyz")
-    except urllib.error.HTTPError as error:
-        with error:
-            body = json.loads(error.read() or b"{}")
-        return False, str(body.get("missing", ""))
-    except OSError:
+    answer = ask(config.metrics.listen, "/readyz")
+    if answer is None:
         return False, "the replayer does not answer"
-    return True, ""
+    if answer.status == _READY:
+        return True, ""
+    try:
+        return False, str(json.loads(answer.body).get("missing", ""))
+    except ValueError:
+        return False, ""
 
 
 def _sinks_down(config: InnerConfig) -> tuple[str, ...]:
     """The sinks that could not be reached when last tried, as the replayer's metrics say."""
-    try:
-        text = _ask(config, "/metrics")
-    except OSError:
-        return ()
+    page = ask(config.metrics.listen, "/metrics")
     return tuple(
         sample.labels["sink"]
-        for family in text_string_to_metric_families(text)
+        for family in text_string_to_metric_families("" if page is None else page.body)
         for sample in family.samples
         if sample.name == "ferry_inner_sink_up" and sample.value == 0
     )
-
-
-def _ask(config: InnerConfig, path: str) -> str:
-    listen = parse_listen(config.metrics.listen)
-    url = f"http://{listen.host}:{listen.port}{path}"
-    with urllib.request.urlopen(url, timeout=_ANSWER_S) as answer:
-        return str(answer.read().decode())

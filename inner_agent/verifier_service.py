@@ -19,7 +19,7 @@ from ferry_format.medium.watch import Watch
 from ferry_runtime import notify, policy, secrets
 from ferry_runtime.audit import AuditTrail
 from inner_agent.at_rest import PayloadCipher
-from inner_agent.config import InnerConfig
+from inner_agent.config import InnerConfig, MediumSection
 from inner_agent.intake_decisions import ChannelRule
 from inner_agent.journal_writer import JournalWriter
 from inner_agent.policy import InnerPolicy
@@ -58,7 +58,7 @@ def run(config: InnerConfig, rules: InnerPolicy) -> None:
         with WorkerPool(specs, processes, on_progress=notify.watchdog) as pool:
             verifier = Verifier(
                 _settings(config, rules, specs),
-                medium=MediumReader(config.medium.path, owner_uid(config)),
+                medium=MediumReader(config.medium.path, owner_uid(config.medium)),
                 watch=watch,
                 opener=opener,
                 validators=pool,
@@ -106,7 +106,7 @@ def content_specs(config: InnerConfig, rules: InnerPolicy) -> dict[str, ContentS
     }
 
 
-def owner_uid(config: InnerConfig) -> int | None:
+def owner_uid(medium: MediumSection) -> int | None:
     """The user to whom files on the medium must belong; None: the owner of its root."""
-    owner = config.medium.owner
+    owner = medium.owner
     return pwd.getpwnam(owner).pw_uid if isinstance(owner, str) else owner

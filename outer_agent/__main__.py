@@ -1,4 +1,4 @@
-"""`ferry-outer`: run the sending side, check its files, see how it is, resend.
+"""`ferry-outer`: run the sending side, check its files, see how it is, find what is wrong, resend.
 
 Exit codes: 0 done; 1 refused, invalid or failed (stderr says why and what to do); 2 wrong usage;
 78 the configuration or a key is wrong, so that a service manager does not start it again and again.
@@ -17,6 +17,7 @@ import uvloop
 from ferry_format.reasons import FerryError
 from ferry_runtime import logs
 from ferry_runtime.commands.configured import EXIT_CODES, load_checked
+from ferry_runtime.commands.doctor import DOCTOR_EXIT_CODES, tell
 from ferry_runtime.commands.failure import fail
 from ferry_runtime.commands.failure import run as run_command
 from ferry_runtime.logs import event
@@ -25,6 +26,7 @@ from outer_agent import service
 from outer_agent import status as status_screen
 from outer_agent.checks import check_outer
 from outer_agent.config import OuterConfig, load_config
+from outer_agent.doctor import examine
 from outer_agent.new_stream import set_aside
 from outer_agent.policy import OuterPolicy, load_policy
 
@@ -88,6 +90,18 @@ def status(config_path: Path, *, as_json: bool) -> None:
     click.echo(status_screen.as_json(found) if as_json else status_screen.as_text(found))
     if not found.well:
         sys.exit(1)
+
+
+@cli.command(epilog=DOCTOR_EXIT_CODES)
+@_CONFIG
+@click.option("--json", "as_json", is_flag=True, help="The same as one JSON object.")
+def doctor(config_path: Path, *, as_json: bool) -> None:
+    """Find out what is wrong, on which side, and what to do. The agent may run or not.
+
+    Looks at configuration, policy, keys, medium, clock, disks, listeners and the agent itself, also
+    where the configuration is broken; takes less than 15 seconds. Shows no message and no secret.
+    """
+    tell(examine(config_path), as_json=as_json)
 
 
 @cli.command(epilog=EXIT_CODES)

@@ -161,8 +161,21 @@ class Spool:
         with _faults(path):
             uri = f"file:{path}?mode=ro"
             spool._database = sqlite3.connect(uri, uri=True, isolation_level=None)  # noqa: SLF001
-            spool._database.execute("SELECT 1 FROM stream").fetchone()  # noqa: SLF001
+            try:
+                spool._check_version()  # noqa: SLF001
+            except BaseException:
+                spool.close()
+                raise
         return spool
+
+    def _check_version(self) -> None:
+        version = self._database.execute("PRAGMA user_version").fetchone()[0]
+        if version != SCHEMA_VERSION:
+            raise StorageFault(
+                reasons.STORAGE_FAILED,
+                f"{self._path}: schema {version}, this program reads schema {SCHEMA_VERSION}",
+            )
+        self._database.execute("SELECT 1 FROM stream").fetchone()
 
     def close(self) -> None:
         """Close the database; what was committed stays."""

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.error
-import urllib.request
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from ferry_format.reasons import BY_CODE
-from ferry_runtime.addresses import parse_listen
+from ferry_runtime.observation_client import ask
 from outer_agent.config import OuterConfig
 from outer_agent.spool import Spool
 
-_ANSWER_S: Final = 3.0
+_READY: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +62,16 @@ def look(config: OuterConfig) -> OuterStatus:
         head, usage = spool.head(), spool.usage()
     finally:
         spool.close()
-    problem = _ask(config, "/readyz")
-    samples = _samples(_ask(config, "/metrics")[1]) if problem[0] is not None else []
+    ready = ask(config.metrics.listen, "/readyz")
+    page = None if ready is None else ask(config.metrics.listen, "/metrics")
+    samples = [] if page is None else parse_samples(page.body)
     single = {name: value for name, labels, value in samples if not labels}
     oldest_s = None if usage.oldest_at_ms is None else int(time.time() - usage.oldest_at_ms / 1000)
     return OuterStatus(
         agent=config.agent.name,
-        running=problem[0] is not None,
-        takes_messages=problem[0] == 200,  # noqa: PLR2004
-        problem="the agent does not answer" if problem[0] is None else _missing(problem[1]),
+        running=ready is not None,
+        takes_messages=ready is not None and ready.status == _READY,
+        problem="the agent does not answer" if ready is None else _missing(ready.body),
         stream_id=head.stream_id.hex(),
         last_sequence=head.last_sequence,
         waiting_messages=int(single.get("ferry_outer_queue_messages", 0)),
@@ -81,7 +80,7 @@ def look(config: OuterConfig) -> OuterStatus:
         spool_files=usage.files,
         spool_bytes=usage.bytes,
         oldest_spooled_s=oldest_s,
-        channels=_channels(samples),
+        channels=count_channels(samples),
     )
 
 
@@ -115,7 +114,8 @@ def as_text(status: OuterStatus) -> str:
     return "\n".join(lines)
 
 
-def _channels(samples: list[tuple[str, dict[str, str], float]]) -> dict[str, ChannelStatus]:
+def count_channels(samples: list[tuple[str, dict[str, str], float]]) -> dict[str, ChannelStatus]:
+    """What became of each channel's messages, of the agent's own metrics."""
     counts: dict[str, dict[str, int]] = {}
     why: dict[str, dict[str, int]] = {}
     for name, labels, value in samples:
@@ -131,25 +131,13 @@ def _channels(samples: list[tuple[str, dict[str, str], float]]) -> dict[str, Cha
     }
 
 
-def _samples(text: str) -> list[tuple[str, dict[str, str], float]]:
+def parse_samples(text: str) -> list[tuple[str, dict[str, str], float]]:
+    """Name, labels and value of each sample of a metrics page."""
     return [
         (sample.name, sample.labels, sample.value)
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     ]
-
-
-def _ask(config: OuterConfig, path: str) -> tuple[int | None, str]:
-    """Status and body of the agent's own observation port; None if nobody answers."""
-    listen = parse_listen(config.metrics.listen)
-    url = f"http://{listen.host}:{listen.port}{path}"
-    try:
-        with urllib.request.urlopen(url, timeout=_ANSWER_S) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-    except OSError:
-        return None, ""
 
 
 def _missing(body: str) -> str:

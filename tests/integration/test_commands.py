@@ -112,6 +112,18 @@ def test_status_of_an_agent_that_does_not_run_is_not_well(pair: FerryPair) -> No
     assert "NOT WELL (the agent does not answer)" in told.stdout
 
 
+def test_status_asks_the_agent_itself_and_no_proxy(pair: FerryPair, monkeypatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    pair.start_outer()
+    try:
+        deadline_s = time.monotonic() + 30
+        while (told := outer(pair, "status")).returncode != 0:
+            assert time.monotonic() < deadline_s, told.stdout
+    finally:
+        pair.stop()
+
+
 def test_status_of_the_inner_names_a_sink_that_is_down(pair: FerryPair) -> None:
     pair.start_inner()
     try:
@@ -137,12 +149,12 @@ def test_a_range_that_is_none_is_told(pair: FerryPair, wanted: str) -> None:
     "arguments",
     [
         ["outer_agent"],
-        *[["outer_agent", word] for word in ("run", "check", "status", "resend")],
+        *[["outer_agent", word] for word in ("run", "check", "status", "doctor", "resend")],
         ["inner_agent"],
         *[
             ["inner_agent", word]
             for word in (
-                "run", "check", "status", "messages", "gaps", "quarantine", "deadletters",
+                "run", "check", "status", "doctor", "messages", "gaps", "quarantine", "deadletters",
                 "requeue", "discard", "streams",
             )
         ],

@@ -109,6 +109,15 @@ def test_a_newer_schema_is_refused_with_a_word(tmp_path: Path) -> None:
         Spool(tmp_path / "spool.db", 0)
 
 
+def test_a_reader_refuses_another_schema_with_a_word(tmp_path: Path, spool: Spool) -> None:
+    spool.close()
+    database = sqlite3.connect(tmp_path / "spool.db")
+    database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(StorageFault, match="schema 99, this program reads schema 1"):
+        Spool.open_read_only(tmp_path / "spool.db")
+
+
 def test_another_process_can_read_beside_the_writer(tmp_path: Path, spool: Spool) -> None:
     spool.commit(file(1), {"adt": 1}, [], published_up_to=0)
     reader = Spool.open_read_only(tmp_path / "spool.db")
