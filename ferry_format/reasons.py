@@ -294,6 +294,11 @@ MEDIUM_FULL = _retry(
     "the medium or the spool has no room left",
     "Send it again later. Operator: start the inner, or make room.",
 )
+AUDIT_FULL = _retry(
+    "audit_full",
+    "the audit trail's disk has no room left, so nothing is taken that could not be recorded",
+    "Send it again later. Operator: make room on the disk of audit.dir; it goes on by itself.",
+)
 MEDIUM_UNAVAILABLE = _retry(
     "medium_unavailable",
     "the medium or the spool cannot be written",

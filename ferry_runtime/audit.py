@@ -17,6 +17,7 @@ One process writes a trail (the folder is locked). Not to be shared between proc
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -29,7 +30,7 @@ from typing import Final
 
 from ferry_format import reasons
 from ferry_format.keys import KeyFile, KeyKind
-from ferry_format.reasons import Refused, StorageFault
+from ferry_format.reasons import FerryError, Refused, StorageFault, Unavailable
 from ferry_runtime import audit_format, logs
 from ferry_runtime.audit_end import TrailEnd, mend_end, trail_files
 from ferry_runtime.whole_file import sync_folder
@@ -90,8 +91,9 @@ class AuditTrail:
         """Add a record. With `durable`, return only when it is on the disk.
 
         Field values are plain as in logs (ids as bytes become hex), and never message content.
-        Raises StorageFault if a write fails. The record then waits for the next write, unless so
-        much waits already (2 * WAITING_BYTES_MAX) that it was not taken.
+        Raises Unavailable(AUDIT_FULL) if there is no room, StorageFault if a write fails. The
+        record then waits for the next write, unless so much waits already (2 * WAITING_BYTES_MAX)
+        that it was not taken.
         """
         with self._lock:
             self._check_open()
@@ -105,13 +107,13 @@ class AuditTrail:
                 self._write(durable=False)
 
     def flush(self, *, durable: bool = False) -> None:
-        """Write what was recorded; with `durable`, to the disk. Raises StorageFault."""
+        """Write what was recorded; with `durable`, to the disk. Raises as `record`."""
         with self._lock:
             self._check_open()
             self._write(durable=durable)
 
     def close(self) -> None:
-        """Record the end, sign, write durably. Raises StorageFault. A second call does nothing."""
+        """Record the end, sign, write durably. Raises as `record`. A second call does nothing."""
         with self._lock:
             if self._closed:
                 return
@@ -266,8 +268,11 @@ class AuditTrail:
                 os.close(number)
         self._file = self._locked_folder = -1
 
-    def _fault(self, error: OSError) -> StorageFault:
-        return StorageFault(reasons.STORAGE_FAILED, f"{self._folder}: {error.strerror}")
+    def _fault(self, error: OSError) -> FerryError:
+        where = f"{self._folder}: {error.strerror}"
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return Unavailable(reasons.AUDIT_FULL, where)
+        return StorageFault(reasons.STORAGE_FAILED, where)
 
 
 def _write_all(number: int, data: bytes) -> None:

@@ -15,10 +15,11 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from ferry_format.reasons import Unavailable
 from ferry_runtime import logs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from inner_agent.delivery_store import DeliveryStore, Outcome
 
@@ -36,9 +37,12 @@ class OutcomeWriter:
         self,
         store: DeliveryStore,
         undurable_max: int = UNDURABLE_MAX,
-        on_durable: Callable[[Sequence[Outcome]], None] = lambda _: None,
+        on_durable: Callable[[Outcome], None] = lambda _: None,
     ) -> None:
-        """`on_durable` is told the outcomes of each commit, in order, once they are durable."""
+        """`on_durable` is told each outcome, in order, once it is durable.
+
+        It may raise Unavailable; it is then told again.
+        """
         self._store = store
         self._on_durable = on_durable
         self._undurable_max = undurable_max
@@ -51,6 +55,7 @@ class OutcomeWriter:
         self._empty = asyncio.Event()
         self._empty.set()
         self.failing = False
+        self.held = False
 
     @property
     def undurable(self) -> int:
@@ -61,9 +66,19 @@ class OutcomeWriter:
         """Take an outcome; it is durable some milliseconds later."""
         self._added.append(outcome)
         self._empty.clear()
-        if self.undurable >= self._undurable_max:
-            self._room.clear()
+        self._see_to_room()
         self._work.set()
+
+    def hold(self, *, held: bool) -> None:
+        """Let no further message be sent; or let them be sent again."""
+        self.held = held
+        self._see_to_room()
+
+    def _see_to_room(self) -> None:
+        if self.held or self.undurable >= self._undurable_max:
+            self._room.clear()
+        else:
+            self._room.set()
 
     async def room(self) -> None:
         """Wait until another message may be sent."""
@@ -84,12 +99,22 @@ class OutcomeWriter:
             self._work.clear()
             self._committing, self._added = self._added, []
             await self._commit()
-            self._on_durable(self._committing)
+            for outcome in self._committing:
+                await self._tell(outcome)
             self._committing = []
-            if self.undurable < self._undurable_max:
-                self._room.set()
+            self._see_to_room()
             if not self._added:
                 self._empty.set()
+
+    async def _tell(self, outcome: Outcome) -> None:
+        """Tell an outcome; while that is not possible, nothing more becomes durable."""
+        while True:
+            try:
+                self._on_durable(outcome)
+            except Unavailable:
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
 
     async def _commit(self) -> None:
         while True:

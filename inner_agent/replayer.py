@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ferry_format import reasons
-from ferry_format.reasons import StorageFault
+from ferry_format.reasons import StorageFault, Unavailable
 from ferry_runtime import logs
 from inner_agent.channel_pipeline import ChannelPipeline
 from inner_agent.outcome_writer import OutcomeWriter
@@ -79,7 +79,7 @@ class Replayer:
         metrics: ReplayerMetrics,
         hint: Hint | None = None,
         times: ReplayerTimes | None = None,
-        on_durable: Callable[[Sequence[Outcome]], None] = lambda _: None,
+        on_durable: Callable[[Outcome], None] = lambda _: None,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -138,12 +138,29 @@ class Replayer:
             if not task.cancelled():
                 task.result()
 
+    def hold(self, failure: Unavailable | None) -> None:
+        """Deliver nothing more for now; None: go on."""
+        if failure is not None and not self._writer.held:
+            logs.event(
+                _log,
+                "replayer_holds",
+                level=logging.ERROR,
+                reason=failure.reason.code,
+                where=failure.where,
+                action=failure.reason.action,
+            )
+        elif failure is None and self._writer.held:
+            logs.event(_log, "replayer_goes_on", level=logging.WARNING)
+        self._writer.hold(held=failure is not None)
+
     def ready(self) -> tuple[bool, str]:
         """Tell readiness: running, and outcomes become durable."""
         if not self._tasks or any(task.done() for task in (*self._tasks, *self._pipeline_tasks)):
             return False, "the replayer is not running"
         if self._writer.failing:
             return False, "delivery.db cannot be written"
+        if self._writer.held:
+            return False, "the audit trail has no room"
         for channel, pipeline in self._pipelines.items():
             if pipeline.journal_failing:
                 return False, f"the journal cannot be read (channel {channel})"

@@ -11,7 +11,6 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 
 from ferry_format.keys import KeyKind
+from ferry_format.reasons import Unavailable
 from ferry_runtime import notify, secrets
 from ferry_runtime.addresses import parse_listen
 from ferry_runtime.audit import AuditTrail
@@ -102,17 +102,16 @@ async def run(config: InnerConfig, rules: InnerPolicy) -> None:
         audit.close()
 
 
-def _record(audit: AuditTrail, outcomes: Sequence[Outcome]) -> None:
+def _record(audit: AuditTrail, outcome: Outcome) -> None:
     """Into the audit trail: what was delivered and what was given up; retries are metrics."""
-    for outcome in outcomes:
-        if outcome.state in _AUDITED:
-            audit.record(
-                f"message_{outcome.state}",
-                message_id=outcome.message_id,
-                channel=outcome.channel,
-                attempts=outcome.progress.attempts,
-                reason=outcome.reason,
-            )
+    if outcome.state in _AUDITED:
+        audit.record(
+            f"message_{outcome.state}",
+            message_id=outcome.message_id,
+            channel=outcome.channel,
+            attempts=outcome.progress.attempts,
+            reason=outcome.reason,
+        )
 
 
 async def _replay(replayer: Replayer, asked: asyncio.Event, audit: AuditTrail) -> None:
@@ -121,7 +120,7 @@ async def _replay(replayer: Replayer, asked: asyncio.Event, audit: AuditTrail) -
     event(_LOG, "started")
     ended = asyncio.create_task(replayer.wait())
     stopping = asyncio.create_task(asked.wait())
-    tending = asyncio.create_task(_tend(audit))
+    tending = asyncio.create_task(_tend(audit, replayer))
     await asyncio.wait({ended, stopping, tending}, return_when=asyncio.FIRST_COMPLETED)
     notify.stopping()
     stopping.cancel()
@@ -134,10 +133,16 @@ async def _replay(replayer: Replayer, asked: asyncio.Event, audit: AuditTrail) -
     event(_LOG, "stopped")
 
 
-async def _tend(audit: AuditTrail) -> None:
+async def _tend(audit: AuditTrail, replayer: Replayer) -> None:
+    """Write the audit trail out; while it has no room, nothing is delivered."""
     while True:
         await asyncio.sleep(_TEND_S)
-        await asyncio.to_thread(audit.flush, durable=True)
+        try:
+            await asyncio.to_thread(audit.flush, durable=True)
+        except Unavailable as failure:
+            replayer.hold(failure)
+        else:
+            replayer.hold(None)
         notify.watchdog()
 
 

@@ -189,7 +189,11 @@ class Verifier:
             except Unavailable as error:
                 failure = failure or error
         if moved:
-            self._reports.flush(durable=False)
+            try:
+                self._reports.flush(durable=False)
+            except Unavailable:
+                self._full = True  # what cannot be recorded is not taken
+                raise
         if failure is not None:
             raise failure
         return moved

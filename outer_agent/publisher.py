@@ -88,6 +88,7 @@ class Publisher:
         self._task: asyncio.Task[None] | None = None
         self._closed: Reason | None = reasons.MEDIUM_UNAVAILABLE
         self._shortage: str | None = None
+        self._held: Reason | None = None
         self._replaced = 0
         self._busy_since_s: float | None = None
         self._last_commit_s = 0.0
@@ -103,6 +104,22 @@ class Publisher:
     def is_moving(self) -> bool:
         """Whether the commit thread has not been busy with one piece of work for too long."""
         return self._busy_since_s is None or time.monotonic() - self._busy_since_s < _STUCK_S
+
+    def hold(self, failure: Unavailable | None) -> None:
+        """Take nothing more for a reason of the agent's own; None: take messages again."""
+        reason = None if failure is None else failure.reason
+        if failure is not None and self._held is None:
+            event(
+                _LOG,
+                "publisher_holds",
+                level=logging.ERROR,
+                reason=failure.reason.code,
+                where=failure.where,
+                action=failure.reason.action,
+            )
+        elif reason is None and self._held is not None:
+            event(_LOG, "publisher_goes_on", level=logging.WARNING)
+        self._held = reason
 
     @property
     def shortage(self) -> str | None:
@@ -139,6 +156,8 @@ class Publisher:
             return self._closed
         if self._shortage is not None:
             return reasons.MEDIUM_FULL
+        if self._held is not None:
+            return self._held
         if len(self._queue) >= self._retention.waiting_max:
             return reasons.OVERLOADED
         return None

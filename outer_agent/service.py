@@ -24,7 +24,7 @@ from ferry_format.container import Sealer
 from ferry_format.keys import KeyKind
 from ferry_format.medium.reader import MediumReader
 from ferry_format.medium.writer import MediumWriter
-from ferry_format.reasons import Refused, StorageFault
+from ferry_format.reasons import Refused, StorageFault, Unavailable
 from ferry_runtime import notify, policy, secrets
 from ferry_runtime.addresses import parse_listen
 from ferry_runtime.audit import AuditTrail
@@ -175,7 +175,12 @@ async def _tend(parts: _Parts) -> None:
     """
     while True:
         await asyncio.sleep(_TEND_S)
-        await asyncio.to_thread(parts.audit.flush, durable=True)
+        try:
+            await asyncio.to_thread(parts.audit.flush, durable=True)
+        except Unavailable as failure:
+            parts.publisher.hold(failure)
+        else:
+            parts.publisher.hold(None)
         if parts.publisher.is_moving:
             notify.watchdog()
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ferry_format.keys import KeyFile, KeyKind
-from ferry_format.reasons import Refused, StorageFault
+from ferry_format.reasons import Refused, StorageFault, Unavailable
 from ferry_runtime import audit
 from ferry_runtime.audit import AuditTrail
 from ferry_runtime.audit_verify import TrailReport, verify_trail
@@ -286,7 +286,7 @@ def test_a_failed_write_is_taken_back_and_written_later(
     trail.record("one")
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", half)
-        with pytest.raises(StorageFault, match="No space left"):
+        with pytest.raises(Unavailable, match="No space left"):
             trail.flush()
     assert (folder / "audit-2026-11-23.jsonl").stat().st_size == size
     trail.close()
@@ -309,7 +309,7 @@ def test_what_waits_is_bounded(
         for _ in range(100):
             try:
                 trail.record("one", text="x" * 100)
-            except StorageFault as fault:
+            except Unavailable as fault:
                 faults.append(fault.where)
     assert len(faults) > 80
     assert trail._waiting_bytes < 3000
