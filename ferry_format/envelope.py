@@ -1,4 +1,4 @@
-"""What a ferry file holds: envelopes, tombstones and the beacon, as msgpack with hard limits.
+"""What a ferry file holds: envelopes, parts of objects, tombstones, the beacon; as msgpack.
 
 The one module that owns msgpack. SPEC.md, chapter 6, is its specification.
 
@@ -18,7 +18,7 @@ from typing import Final
 
 import msgpack
 
-from ferry_format import limits, reasons
+from ferry_format import limits, parts, reasons
 from ferry_format.identifiers import MESSAGE_ID_BYTES, is_name
 from ferry_format.reasons import Refused
 
@@ -31,8 +31,8 @@ if msgpack.Unpacker.__module__ == "msgpack.fallback":
 
 _ENVELOPE: Final = 0
 _TOMBSTONE: Final = 1
-_ENVELOPE_FIELDS: Final = 7
-_TOMBSTONE_FIELDS: Final = 6
+_PART: Final = 2
+_FIELDS: Final = {_ENVELOPE: 7, _TOMBSTONE: 6, _PART: 10}
 _CONTENT_FIELDS: Final = 3
 _COUNT_FIELDS: Final = 2
 
@@ -53,8 +53,35 @@ class Envelope:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One part of an object too large for an envelope; all parts have the object's message id.
+
+    `number` counts from 1. `digest` is the whole object's (ferry_format.parts) and stands in the
+    last part only; it is empty in the others.
+    """
+
+    message_id: bytes
+    channel: str
+    channel_sequence: int
+    accepted_at_ms: int
+    content_type: str
+    object_bytes: int
+    number: int
+    digest: bytes
+    payload: bytes
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no part comes after this one."""
+        return self.number == parts.part_count(self.object_bytes)
+
+
+@dataclass(frozen=True, slots=True)
 class Tombstone:
-    """Stands for a channel sequence number whose message was withdrawn: no false gap."""
+    """Stands for a channel sequence number whose message was withdrawn: no false gap.
+
+    With the id of an object it withdraws the whole of it, whatever parts were sent.
+    """
 
     message_id: bytes
     channel: str
@@ -63,7 +90,7 @@ class Tombstone:
     reason: str
 
 
-Entry = Envelope | Tombstone
+Entry = Envelope | Tombstone | Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +171,19 @@ def _fields(entry: Entry) -> list[object]:
             entry.content_type,
             entry.payload,
         ]
+    if isinstance(entry, Part):
+        return [
+            _PART,
+            entry.message_id,
+            entry.channel,
+            entry.channel_sequence,
+            entry.accepted_at_ms,
+            entry.content_type,
+            entry.object_bytes,
+            entry.number,
+            entry.digest,
+            entry.payload,
+        ]
     return [
         _TOMBSTONE,
         entry.message_id,
@@ -165,9 +205,9 @@ def _read_content(unpacker: msgpack.Unpacker) -> Content:
 
 def _read_entries(unpacker: msgpack.Unpacker, count: int) -> Iterator[Entry]:
     for _ in range(count):
-        fields = _read_count(unpacker, "entry", _TOMBSTONE_FIELDS, _ENVELOPE_FIELDS)
+        fields = _read_count(unpacker, "entry", min(_FIELDS.values()), max(_FIELDS.values()))
         kind = _read_int(unpacker, "entry kind")
-        if (kind, fields) not in {(_ENVELOPE, _ENVELOPE_FIELDS), (_TOMBSTONE, _TOMBSTONE_FIELDS)}:
+        if _FIELDS.get(kind) != fields:
             raise Refused(reasons.BAD_CONTENT, "entry kind")
         message_id = _read_bytes(unpacker, "message_id")
         channel = _read_text(unpacker, "channel")
@@ -176,9 +216,16 @@ def _read_entries(unpacker: msgpack.Unpacker, count: int) -> Iterator[Entry]:
         text = _read_text(unpacker, "content_type or reason")
         if kind == _TOMBSTONE:
             yield Tombstone(message_id, channel, channel_sequence, at_ms, text)
-        else:
+        elif kind == _ENVELOPE:
             payload = _read_bytes(unpacker, "payload")
             yield Envelope(message_id, channel, channel_sequence, at_ms, text, payload)
+        else:
+            object_bytes = _read_int(unpacker, "object_bytes")
+            number = _read_int(unpacker, "part number")
+            digest = _read_bytes(unpacker, "object digest")
+            payload = _read_bytes(unpacker, "payload")
+            common = (message_id, channel, channel_sequence, at_ms, text)
+            yield Part(*common, object_bytes, number, digest, payload)
 
 
 def _read_channel_count(unpacker: msgpack.Unpacker) -> tuple[str, int]:
@@ -270,16 +317,29 @@ def _check_entry(entry: Entry) -> None:
     if len(entry.message_id) != MESSAGE_ID_BYTES:
         raise Refused(reasons.BAD_CONTENT, "message_id")
     _check_channel(entry.channel, entry.channel_sequence)
-    if isinstance(entry, Envelope):
-        _check_time(entry.accepted_at_ms, "accepted_at_ms")
-        _check_token(entry.content_type, _CONTENT_TYPE, limits.CONTENT_TYPE_CHARS_MAX)
-        if not entry.payload:
-            raise Refused(reasons.BAD_CONTENT, "payload is empty")
-        if len(entry.payload) > limits.MESSAGE_BYTES_MAX:
-            raise Refused(reasons.CONTENT_LIMIT, "payload")
-    else:
+    if isinstance(entry, Tombstone):
         _check_time(entry.withdrawn_at_ms, "withdrawn_at_ms")
         _check_token(entry.reason, _REASON, limits.REASON_CHARS_MAX)
+        return
+    _check_time(entry.accepted_at_ms, "accepted_at_ms")
+    _check_token(entry.content_type, _CONTENT_TYPE, limits.CONTENT_TYPE_CHARS_MAX)
+    if isinstance(entry, Part):
+        _check_part(entry)
+    elif not entry.payload:
+        raise Refused(reasons.BAD_CONTENT, "payload is empty")
+    elif len(entry.payload) > limits.MESSAGE_BYTES_MAX:
+        raise Refused(reasons.CONTENT_LIMIT, "payload")
+
+
+def _check_part(part: Part) -> None:
+    if part.object_bytes > limits.OBJECT_BYTES_MAX:
+        raise Refused(reasons.CONTENT_LIMIT, "object_bytes")
+    if part.object_bytes < 1 or not 1 <= part.number <= parts.part_count(part.object_bytes):
+        raise Refused(reasons.BAD_CONTENT, "part number")
+    if len(part.payload) != parts.part_bytes(part.object_bytes, part.number):
+        raise Refused(reasons.BAD_CONTENT, "part bytes")
+    if len(part.digest) != (parts.DIGEST_BYTES if part.is_last else 0):
+        raise Refused(reasons.BAD_CONTENT, "object digest")
 
 
 def _check_channel(channel: str, sequence: int) -> None:

@@ -21,7 +21,7 @@ import click
 
 from ferry_format import limits, reasons
 from ferry_format.container import Header, Opener, read_untrusted_header, verify_signature
-from ferry_format.envelope import Content, Entry, Envelope
+from ferry_format.envelope import Content, Entry, Envelope, Part, Tombstone
 from ferry_format.identifiers import lane_id
 from ferry_format.keys import (
     KeyFile,
@@ -32,6 +32,7 @@ from ferry_format.keys import (
     parse_key_file,
     parse_token,
 )
+from ferry_format.parts import part_count
 from ferry_format.reasons import FerryError, Refused
 
 VERIFIED: Final = 0
@@ -180,34 +181,45 @@ def _kind(content: Content) -> str:
     if not content.entries:
         return "a heartbeat: no entries"
     envelopes = sum(isinstance(entry, Envelope) for entry in content.entries)
-    return f"{envelopes} messages, {len(content.entries) - envelopes} tombstones"
+    parts = sum(isinstance(entry, Part) for entry in content.entries)
+    tombstones = len(content.entries) - envelopes - parts
+    of_objects = f"{parts} parts of objects, " if parts else ""
+    return f"{envelopes} messages, {of_objects}{tombstones} tombstones"
 
 
 def _entry(entry: Entry) -> dict[str, object]:
     table: dict[str, object] = {
-        "kind": "envelope" if isinstance(entry, Envelope) else "tombstone",
+        "kind": type(entry).__name__.lower(),
         "message_id": entry.message_id.hex(),
         "channel": entry.channel,
         "channel_sequence": entry.channel_sequence,
     }
-    if isinstance(entry, Envelope):
-        table["accepted_at"] = _moment(entry.accepted_at_ms)
-        table["content_type"] = entry.content_type
-        table["payload_bytes"] = len(entry.payload)
-        table["payload_sha256"] = hashlib.sha256(entry.payload).hexdigest()
-    else:
+    if isinstance(entry, Tombstone):
         table["withdrawn_at"] = _moment(entry.withdrawn_at_ms)
         table["reason"] = entry.reason
+        return table
+    table["accepted_at"] = _moment(entry.accepted_at_ms)
+    table["content_type"] = entry.content_type
+    if isinstance(entry, Part):
+        table["object_bytes"] = entry.object_bytes
+        table["part"] = entry.number
+        table["object_digest"] = entry.digest.hex() or None
+    table["payload_bytes"] = len(entry.payload)
+    table["payload_sha256"] = hashlib.sha256(entry.payload).hexdigest()
     return table
 
 
 def _entry_text(entry: Entry) -> str:
     start = f"{entry.channel} {entry.channel_sequence}: {entry.message_id.hex()}"
+    if isinstance(entry, Tombstone):
+        return f"{start} withdrawn {_moment(entry.withdrawn_at_ms)} ({entry.reason})"
+    size, digest = len(entry.payload), hashlib.sha256(entry.payload).hexdigest()
+    at = _moment(entry.accepted_at_ms)
+    what = f"accepted {at}, {entry.content_type}, {size} bytes, SHA-256 {digest}"
     if isinstance(entry, Envelope):
-        size, digest = len(entry.payload), hashlib.sha256(entry.payload).hexdigest()
-        at = _moment(entry.accepted_at_ms)
-        return f"{start} accepted {at}, {entry.content_type}, {size} bytes, SHA-256 {digest}"
-    return f"{start} withdrawn {_moment(entry.withdrawn_at_ms)} ({entry.reason})"
+        return f"{start} {what}"
+    count = part_count(entry.object_bytes)
+    return f"{start} part {entry.number} of {count} (object of {entry.object_bytes} bytes), {what}"
 
 
 def _moment(at_ms: int) -> str:

@@ -18,7 +18,14 @@ FILE_BYTES_MAX: Final = CONTENT_BYTES_MAX + 64 * 1024
 """One ferry file: plaintext, frame and key encapsulation. A sparse 1 TB file stops here."""
 
 ENTRIES_PER_FILE_MAX: Final = 4096
-"""Envelopes and tombstones in one file: bounds the objects made from one decode."""
+"""Entries in one file: bounds the objects made from one decode."""
+
+PART_BYTES: Final = 4 * 1024 * 1024
+"""One part of an object; all but the last have exactly this size. Few enough for a small message
+to pass between two parts soon, and enough for the cost of a file to be small beside it."""
+
+OBJECT_BYTES_MAX: Final = 2**42
+"""One object, 4 TiB: a million parts."""
 
 CHANNELS_MAX: Final = 1024
 """Channels that one beacon names."""

@@ -170,6 +170,21 @@ CHANNEL_NOT_AUTHORISED = _security(
     "the sender's key may not send on this channel",
     "Name the channel in the inner's policy, or investigate.",
 )
+OBJECT_BROKEN = _security(
+    "object_broken",
+    "parts of one object contradict each other, or its digest does not fit them",
+    "The outer is faulty or not ours: compare its version, then its host.",
+)
+ENTRY_KIND_NOT_ALLOWED = _security(
+    "entry_kind_not_allowed",
+    "a part on a channel for messages, or a message on a channel for objects",
+    "Compare the channel's content family in both policies; investigate if they agree.",
+)
+OBJECT_INCOMPLETE = _operator(
+    "object_incomplete",
+    "parts of the object never came, and the time to wait for them is over",
+    "Have its sender send it again. Look at the gaps of that time: a resend would have brought it.",
+)
 
 # --- The stream (SPEC.md, chapter 7) ------------------------------------------------------------
 
@@ -269,6 +284,16 @@ MESSAGE_TOO_LARGE = _sender(
     "Send less, or ask the security administrator to raise the channel's limit.",
 )
 MESSAGE_EMPTY = _sender("message_empty", "the message has no content", "Send a message.")
+LENGTH_REQUIRED = _sender(
+    "length_required",
+    "an object's length must be told before its bytes",
+    "Send a Content-Length header instead of a chunked body.",
+)
+OBJECT_ABANDONED = _sender(
+    "object_abandoned",
+    "the object was not sent to its end, so what had crossed of it was withdrawn",
+    "Send it again, whole.",
+)
 CONTENT_TYPE_NOT_ALLOWED = _sender(
     "content_type_not_allowed",
     "the declared content type is not the channel's",

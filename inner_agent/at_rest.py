@@ -34,6 +34,7 @@ class Purpose(enum.Enum):
 
     MESSAGE = b"ferry-journal-message-1"
     QUARANTINE = b"ferry-journal-quarantine-1"
+    PART = b"ferry-journal-part-1"
 
 
 class PayloadCipher:

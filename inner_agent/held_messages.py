@@ -16,7 +16,8 @@ RELEASED_PER_COMMIT: Final = 500
 
 _COLUMNS: Final = (
     "message_id, stream_id, file_sequence, channel, channel_sequence, accepted_at_ms, "
-    "received_at_ms, content_type, message_type, control_id, order_key, late, payload_bytes"
+    "received_at_ms, content_type, message_type, control_id, order_key, late, payload_bytes, "
+    "is_object"
 )
 _NEXT: Final = (
     "SELECT message_id FROM held_messages WHERE stream_id = ? AND channel = ? "

@@ -14,12 +14,14 @@ from typing import Final
 
 from ferry_format import limits, reasons
 from ferry_format import stream as stream_rules
-from ferry_format.envelope import Content, Envelope
+from ferry_format.envelope import Content, Envelope, Part
 from ferry_format.reasons import Refused
 from ferry_format.stream import Ahead, Gap, Late, Link, Repeated, StreamState
 from inner_agent.channel_gaps import Shortfall
 from inner_agent.journal_writer import NewMessage
-from inner_agent.quarantine import RefusedThing
+from inner_agent.object_table import NewPart
+from inner_agent.quarantine import RefusedThing, refused_part
+from validators.objects import HEAD_BYTES
 from validators.verdict import Accepted, Rejected, Verdict
 
 CONTROL_ID_CHARS_MAX: Final = 200
@@ -32,8 +34,9 @@ class ChannelRule:
     """What the inner's own policy says of a channel: `content_type` is its validator's."""
 
     content_type: str
-    message_bytes_max: int
+    bytes_max: int
     holds_on_gap: bool = True
+    takes_objects: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,26 +141,42 @@ def count(
     return after, tuple(shortfalls)
 
 
-def screen(envelope: Envelope, rules: Mapping[str, ChannelRule]) -> Rejected | None:
-    """Hold an envelope against the channel's rule, before any validator sees it."""
-    rule = rules.get(envelope.channel)
+def screen(entry: Envelope | Part, rules: Mapping[str, ChannelRule]) -> Rejected | None:
+    """Hold a message or a part against the channel's rule, before any validator sees it."""
+    rule = rules.get(entry.channel)
     if rule is None:
         return Rejected(reasons.CHANNEL_UNKNOWN, "envelope")
-    if len(envelope.payload) > rule.message_bytes_max:
+    if isinstance(entry, Part) != rule.takes_objects:
+        return Rejected(reasons.ENTRY_KIND_NOT_ALLOWED, "envelope")
+    size = entry.object_bytes if isinstance(entry, Part) else len(entry.payload)
+    if size > rule.bytes_max:
         return Rejected(reasons.MESSAGE_TOO_LARGE, "envelope")
-    if _media_type(envelope.content_type) != _media_type(rule.content_type):
+    if _media_type(entry.content_type) != _media_type(rule.content_type):
         return Rejected(reasons.CONTENT_TYPE_NOT_ALLOWED, "envelope")
     return None
 
 
+def to_judge(entry: Envelope | Part) -> bytes | None:
+    """What a validator is to see of it: a message, an object's beginning, nothing of the rest."""
+    if isinstance(entry, Envelope):
+        return entry.payload
+    return entry.payload[:HEAD_BYTES] if entry.number == 1 else None
+
+
 def settle(
-    envelope: Envelope, verdict: Verdict, rules: Mapping[str, ChannelRule]
-) -> NewMessage | Rejected:
-    """What the journal takes for an envelope that passed `screen`, by its validator's verdict."""
+    envelope: Envelope | Part, verdict: Verdict | None, rules: Mapping[str, ChannelRule]
+) -> NewMessage | NewPart | Rejected:
+    """What the journal takes for what passed `screen`, by its validator's verdict.
+
+    `verdict` is None where `to_judge` was.
+    """
     if isinstance(verdict, Rejected):
         return verdict
+    if isinstance(envelope, Part):
+        return _new_part(envelope, verdict)
+    assert verdict is not None
     rule = rules[envelope.channel]
-    if len(verdict.payload) > rule.message_bytes_max:
+    if len(verdict.payload) > rule.bytes_max:
         return Rejected(reasons.MESSAGE_TOO_LARGE, "rebuilt message")
     return _new_message(envelope, verdict, rule)
 
@@ -178,10 +197,22 @@ def _new_message(envelope: Envelope, verdict: Accepted, rule: ChannelRule) -> Ne
     )
 
 
+def _new_part(part: Part, verdict: Accepted | None) -> NewPart | Rejected:
+    if verdict is None:
+        return NewPart(part, part.payload)
+    payload = verdict.payload + part.payload[HEAD_BYTES:]
+    if len(payload) != len(part.payload):
+        return Rejected(reasons.NOT_WELL_FORMED, "rebuilt beginning")
+    return NewPart(part, payload)
+
+
 def refused_message(
-    stream_id: bytes, sequence: int, envelope: Envelope, rejected: Rejected
+    stream_id: bytes, sequence: int, envelope: Envelope | Part, rejected: Rejected
 ) -> RefusedThing:
-    """An envelope as it goes into quarantine."""
+    """A message, or an object by one of its parts, as it goes into quarantine."""
+    if isinstance(envelope, Part):
+        place = storable(rejected.place, PLACE_CHARS_MAX)
+        return refused_part(stream_id, sequence, envelope, rejected.reason, place)
     return RefusedThing(
         "message",
         rejected.reason,

@@ -12,15 +12,38 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from ferry_format.parts import part_count
 from inner_agent.at_rest import PayloadCipher
 from inner_agent.journal_schema import connect_reader, faults
+from inner_agent.object_store import FOLDER_NAME, ObjectStore
 
 FOUND_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object that is whole, to be read part by part."""
+
+    message_id: bytes
+    object_bytes: int
+    store: ObjectStore
+
+    @property
+    def parts(self) -> int:
+        """How many parts it has, numbered from 1."""
+        return part_count(self.object_bytes)
+
+    def read(self, number: int) -> bytes:
+        """One part. Raises StorageFault."""
+        return self.store.get(self.message_id, number)
+
+
+@dataclass(frozen=True, slots=True)
 class JournaledMessage:
-    """One message to replay. Times are unix milliseconds."""
+    """One message to replay. Times are unix milliseconds.
+
+    Of an object `payload` is empty, and `large` reads it.
+    """
 
     position: int
     message_id: bytes
@@ -34,6 +57,12 @@ class JournaledMessage:
     late: bool
     payload: bytes
     order_key: bytes | None
+    large: StoredObject | None = None
+
+    @property
+    def whole_bytes(self) -> int:
+        """The size of what is to be delivered."""
+        return len(self.payload) if self.large is None else self.large.object_bytes
 
     def __repr__(self) -> str:
         """Without the payload, so that no log line or traceback can hold it."""
@@ -98,7 +127,7 @@ class JournalCounts:
 
 _MESSAGE = (
     "position, message_id, channel, channel_sequence, accepted_at_ms, received_at_ms, "
-    "content_type, message_type, control_id, late, payload, order_key"
+    "content_type, message_type, control_id, late, payload, order_key, is_object, payload_bytes"
 )
 _RECORD = (
     "position, message_id, stream_id, file_sequence, channel, channel_sequence, accepted_at_ms, "
@@ -118,6 +147,7 @@ class JournalReader:
     def __init__(self, path: Path, cipher: PayloadCipher) -> None:
         self._path = path
         self._cipher = cipher
+        self._objects = ObjectStore(path.parent / FOLDER_NAME, cipher)
         self._connection = connect_reader(path)
 
     def close(self) -> None:
@@ -301,10 +331,11 @@ class JournalReader:
         return low
 
     def _message(self, row: Any) -> JournaledMessage:
-        *fields, late, sealed, order_key = row
+        *fields, late, sealed, order_key, is_object, payload_bytes = row
         message_id = fields[1]
         payload = self._cipher.unseal(message_id, sealed)
-        return JournaledMessage(*[*fields, bool(late), payload, order_key])
+        large = StoredObject(message_id, payload_bytes, self._objects) if is_object else None
+        return JournaledMessage(*[*fields, bool(late), payload, order_key, large])
 
     def _rows(self, query: str, parameters: tuple[object, ...] = ()) -> list[Any]:
         with faults(self._path):

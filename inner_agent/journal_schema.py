@@ -13,6 +13,9 @@ Differences from a plain log, table by table:
 - `messages.message_id` is UNIQUE over all streams and is never taken again while its row stands;
 - `payloads` is a table of its own, since only a deleted row gives its pages back (an emptied column
   frees bytes inside pages that never fill again); a message's row outlives its payload;
+- `objects` are those of which some parts came, or which were `closed` (object_table.py);
+  `parts` are what came of them. A whole object is a message with `is_object` and an empty payload;
+  its bytes lie in files (object_store.py);
 - `retention.at_ms` is how far the clock of deletion had come (ferry_runtime.retention_clock);
 - `quarantine_overflow` counts what came after the quarantine was full, so that nothing that was
   refused is ever forgotten silently.
@@ -89,8 +92,10 @@ CREATE TABLE messages (
   control_id TEXT,
   order_key BLOB,
   late INTEGER NOT NULL DEFAULT 0,
-  payload_bytes INTEGER NOT NULL
+  payload_bytes INTEGER NOT NULL,
+  is_object INTEGER NOT NULL DEFAULT 0 CHECK (is_object IN (0, 1))
 );
+CREATE INDEX object_messages ON messages (position, payload_bytes) WHERE is_object = 1;
 CREATE INDEX messages_by_channel ON messages (channel, position);
 CREATE INDEX messages_by_control_id ON messages (control_id) WHERE control_id IS NOT NULL;
 CREATE TABLE held_messages (
@@ -107,6 +112,7 @@ CREATE TABLE held_messages (
   order_key BLOB,
   late INTEGER NOT NULL,
   payload_bytes INTEGER NOT NULL,
+  is_object INTEGER NOT NULL DEFAULT 0 CHECK (is_object IN (0, 1)),
   payload BLOB NOT NULL
 );
 CREATE INDEX held_in_order ON held_messages (stream_id, channel, channel_sequence);
@@ -117,6 +123,25 @@ CREATE TABLE missing_messages (
   last_sequence INTEGER NOT NULL,
   holds INTEGER NOT NULL CHECK (holds IN (0, 1)),
   PRIMARY KEY (stream_id, channel, first_sequence)
+) WITHOUT ROWID;
+CREATE TABLE objects (
+  message_id BLOB PRIMARY KEY,
+  stream_id BLOB NOT NULL,
+  channel TEXT NOT NULL,
+  content_type TEXT NOT NULL,
+  accepted_at_ms INTEGER NOT NULL,
+  object_bytes INTEGER NOT NULL,
+  closed INTEGER NOT NULL CHECK (closed IN (0, 1)),
+  last_part_at_ms INTEGER NOT NULL,
+  digest BLOB,
+  channel_sequence INTEGER
+) WITHOUT ROWID;
+CREATE TABLE parts (
+  message_id BLOB NOT NULL,
+  number INTEGER NOT NULL,
+  digest BLOB NOT NULL,
+  bytes INTEGER NOT NULL,
+  PRIMARY KEY (message_id, number)
 ) WITHOUT ROWID;
 CREATE TABLE payloads (position INTEGER PRIMARY KEY, payload BLOB NOT NULL);
 CREATE TABLE retention (only INTEGER PRIMARY KEY CHECK (only = 1), at_ms INTEGER NOT NULL);

@@ -13,19 +13,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from ferry_format.envelope import Tombstone
+from ferry_format import reasons
+from ferry_format.envelope import Part, Tombstone
+from ferry_format.reasons import Reason, Refused
 from ferry_format.stream import Link
 from inner_agent.at_rest import PayloadCipher
 from inner_agent.channel_gaps import Missing
 from inner_agent.held_messages import HeldTable
 from inner_agent.journal import GapRecord, StreamRecord
 from inner_agent.journal_schema import connect_writer, faults, transaction
-from inner_agent.quarantine import QuarantineLimits, QuarantineTable, RefusedThing
+from inner_agent.object_store import FOLDER_NAME, ObjectStore
+from inner_agent.object_table import Incomplete, NewPart, ObjectTable
+from inner_agent.quarantine import (
+    QuarantineLimits,
+    QuarantineTable,
+    RefusedThing,
+    refused_part,
+)
 
 _MESSAGE: Final = """
 INSERT INTO messages (message_id, stream_id, file_sequence, channel, channel_sequence,
   accepted_at_ms, received_at_ms, content_type, message_type, control_id, order_key, late,
-  payload_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (message_id) DO NOTHING
+  payload_bytes, is_object) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT (message_id) DO NOTHING
 """
 _STREAM: Final = """
 INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (stream_id) DO UPDATE SET
@@ -72,6 +82,27 @@ class TakenFile:
     messages: tuple[NewMessage, ...]
     tombstones: tuple[Tombstone, ...]
     refused: tuple[RefusedThing, ...]
+    parts: tuple[NewPart, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EndedObject:
+    """An object that became whole, or was refused with a reason, by a file of this sequence."""
+
+    file_sequence: int
+    message_id: bytes
+    channel: str
+    accepted_at_ms: int
+    object_bytes: int
+    refused: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of a batch, beyond what it says of itself."""
+
+    repeated: frozenset[Repeat]
+    objects: tuple[EndedObject, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +142,21 @@ class JournalWriter:
                 self.connection, cipher, limits or QuarantineLimits()
             )
             self._held = HeldTable(self.connection)
+            store = ObjectStore(path.parent / FOLDER_NAME, cipher)
+            self.objects = ObjectTable(self.connection, store)
+            store.prepare(self.objects.kept())
 
     def close(self) -> None:
         """Close the database."""
         self.connection.close()
 
-    def take(self, batch: Batch) -> frozenset[Repeat]:
-        """Make the batch durable; returns which messages were dropped as journaled before."""
+    def take(self, batch: Batch) -> Taken:
+        """Make the batch durable; returns what became of it."""
         repeated: set[Repeat] = set()
-        with self._changes():
+        ended: list[EndedObject] = []
+        with self.changes():
             for file in batch.files:
-                self._file(batch, file, repeated)
+                self._file(batch, file, repeated, ended)
             self._stream(batch.stream)
             self._progress(batch.stream.stream_id, batch.progress)
             if batch.gaps is not None:
@@ -130,11 +165,11 @@ class JournalWriter:
                 self._held.set_missing(batch.stream.stream_id, batch.missing)
             for channel, before in batch.releases.items():
                 self._held.release(batch.stream.stream_id, channel, before)
-        return frozenset(repeated)
+        return Taken(frozenset(repeated), tuple(ended))
 
     def release(self, stream_id: bytes, releases: Mapping[str, int | None]) -> int:
         """Give more held messages their place, as `Batch.releases` says; returns how many."""
-        with self._changes():
+        with self.changes():
             return sum(
                 self._held.release(stream_id, channel, before)
                 for channel, before in releases.items()
@@ -152,7 +187,7 @@ class JournalWriter:
 
     def refuse(self, thing: RefusedThing, at_ms: int) -> bool:
         """Put a file into quarantine; False if this very file is there for this reason."""
-        with self._changes():
+        with self.changes():
             if self._quarantine.knows(thing):
                 return False
             self._quarantine.add(thing, at_ms)
@@ -165,7 +200,7 @@ class JournalWriter:
         missing: Mapping[bytes, Missing] | None = None,
     ) -> None:
         """Write streams, in order, and the gaps and missing messages of those named, at once."""
-        with self._changes():
+        with self.changes():
             for stream in streams:
                 self._stream(stream)
             for stream_id, records in (gaps or {}).items():
@@ -217,13 +252,13 @@ class JournalWriter:
         return self._quarantine.number
 
     def used_bytes(self) -> int:
-        """The database's size without its free pages."""
+        """The database's size without its free pages, and what objects take beside it."""
         with faults(self.path):
             used: int = self.connection.execute(
                 "SELECT (page_count - freelist_count) * page_size "
                 "FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
             ).fetchone()[0]
-        return used
+            return used + self.objects.used_bytes()
 
     def checkpoint(self) -> None:
         """Copy the WAL back while there is nothing else to do. Never waits for readers."""
@@ -231,7 +266,7 @@ class JournalWriter:
             self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     @contextmanager
-    def _changes(self) -> Iterator[None]:
+    def changes(self) -> Iterator[None]:
         """One transaction; what was counted in it is counted anew if it fails."""
         with faults(self.path):
             try:
@@ -240,9 +275,34 @@ class JournalWriter:
             except BaseException:
                 self._held.reload()
                 self._quarantine.reload()
+                self.objects.settle(committed=False)
                 raise
+            self.objects.settle(committed=True)
 
-    def _file(self, batch: Batch, file: TakenFile, repeated: set[Repeat]) -> None:
+    def give_up_objects(self, before_ms: int, at_ms: int) -> list[Incomplete]:
+        """End objects that waited since before `before_ms` for parts; each into quarantine."""
+        with self.changes():
+            incomplete = self.objects.end_incomplete(before_ms)
+            for one in incomplete:
+                self._quarantine.add(
+                    RefusedThing(
+                        "message",
+                        reasons.OBJECT_INCOMPLETE,
+                        "parts",
+                        b"",
+                        None,
+                        one.stream_id,
+                        None,
+                        one.channel,
+                        one.message_id,
+                    ),
+                    at_ms,
+                )
+        return incomplete
+
+    def _file(
+        self, batch: Batch, file: TakenFile, repeated: set[Repeat], ended: list[EndedObject]
+    ) -> None:
         stream_id = batch.stream.stream_id
         self.connection.execute(
             "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)",
@@ -258,10 +318,58 @@ class JournalWriter:
         for message in file.messages:
             if not self._message(batch, file, message):
                 repeated.add((file.sequence, message.message_id))
+        for new in file.parts:
+            self._part(batch, file, new, ended)
+        for tombstone in file.tombstones:
+            self.objects.withdraw(tombstone.message_id)
         for thing in file.refused:
-            self._quarantine.add(thing, batch.received_at_ms)
+            self._refuse(batch, file, thing, ended)
+
+    def _refuse(
+        self, batch: Batch, file: TakenFile, thing: RefusedThing, ended: list[EndedObject]
+    ) -> None:
+        part = thing.part
+        if part is not None:
+            if not self.objects.close(part, batch.stream.stream_id, batch.received_at_ms):
+                return
+            ended.append(_ended(file, part, thing.reason))
+        self._quarantine.add(thing, batch.received_at_ms)
+
+    def _part(self, batch: Batch, file: TakenFile, new: NewPart, ended: list[EndedObject]) -> None:
+        stream_id = batch.stream.stream_id
+        try:
+            whole = self.objects.take(new, stream_id, batch.received_at_ms)
+        except Refused as error:
+            thing = refused_part(stream_id, file.sequence, new.part, error.reason, error.where)
+            self._refuse(batch, file, thing, ended)
+            return
+        if whole is None:
+            return
+        message = NewMessage(
+            whole.message_id,
+            whole.channel,
+            whole.channel_sequence,
+            whole.accepted_at_ms,
+            whole.content_type,
+            whole.content_type,
+            None,
+            b"",
+        )
+        self._enter(batch, file, message, whole.object_bytes, is_object=True)
+        ended.append(_ended(file, new.part, None))
 
     def _message(self, batch: Batch, file: TakenFile, message: NewMessage) -> bool:
+        return self._enter(batch, file, message, len(message.payload), is_object=False)
+
+    def _enter(
+        self,
+        batch: Batch,
+        file: TakenFile,
+        message: NewMessage,
+        payload_bytes: int,
+        *,
+        is_object: bool,
+    ) -> bool:
         is_held = message.channel in batch.held
         row = (
             message.message_id,
@@ -277,7 +385,8 @@ class JournalWriter:
             message.order_key and self._cipher.keyed_digest(message.order_key),
             # What is held is delivered in its order, and so is what it waited for.
             file.late and not is_held,
-            len(message.payload),
+            payload_bytes,
+            is_object,
         )
         sealed = self._cipher.seal(message.message_id, message.payload)
         if is_held:
@@ -328,3 +437,14 @@ class JournalWriter:
                 for gap in gaps
             ],
         )
+
+
+def _ended(file: TakenFile, part: Part, refused: Reason | None) -> EndedObject:
+    return EndedObject(
+        file.sequence,
+        part.message_id,
+        part.channel,
+        part.accepted_at_ms,
+        part.object_bytes,
+        refused,
+    )

@@ -107,8 +107,23 @@ class InnerChannel(Section):
         "a keyed digest of the value is stored.",
     )
     content: ContentPolicy = Field(
-        description="What is accepted: exactly one of the families hl7v2 and json."
+        description="What is accepted: exactly one of the families hl7v2, json and object."
     )
+
+    @property
+    def bytes_max(self) -> int:
+        """The largest message or object, in bytes."""
+        objects = self.content.object_
+        return self.message_bytes_max if objects is None else objects.bytes_max
+
+    @model_validator(mode="after")
+    def _objects_have_their_own_rules(self) -> Self:
+        if self.content.object_ is not None and "message_bytes_max" in self.model_fields_set:
+            raise Mistake(
+                "has message_bytes_max beside content.object, where it does nothing",
+                "Remove it: content.object.bytes_max limits the size.",
+            )
+        return self
 
     @model_validator(mode="after")
     def _waits_grow(self) -> Self:
@@ -121,6 +136,8 @@ class InnerChannel(Section):
     @model_validator(mode="after")
     def _order_by_is_of_the_family(self) -> Self:
         is_pointer = self.order_by.startswith("/")
+        if self.order_by != "channel" and self.content.object_ is not None:
+            raise Mistake("has an order_by that objects do not have", "Remove order_by.")
         if self.order_by != "channel" and is_pointer != (self.content.json_ is not None):
             raise Mistake(
                 "has an order_by of another family than its content",

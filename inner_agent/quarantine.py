@@ -7,11 +7,13 @@ kind and reason), and one file is entered once however often it is met. Nothing 
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
+from ferry_format.envelope import Part
 from ferry_format.reasons import Reason
 from inner_agent.at_rest import PayloadCipher, Purpose
 from inner_agent.journal_schema import connect_reader, faults
@@ -19,6 +21,8 @@ from inner_agent.journal_schema import connect_reader, faults
 CONTENT_BYTES_MAX: Final = 256 * 1024 * 1024
 ENTRIES_MAX: Final = 100_000
 LISTED_MAX: Final = 1_000
+HEAD_BYTES_KEPT: Final = 4096
+"""Of a refused object: what it was judged by."""
 
 Kind = Literal["file", "message"]
 
@@ -36,7 +40,8 @@ class RefusedThing:
     """A file or a message as it goes into quarantine.
 
     `digest` is SHA-256 of `content`, or empty where the bytes were never read; `place` says where
-    the reason lies and never holds data; `name` is a file's name on the medium.
+    the reason lies and never holds data; `name` is a file's name on the medium. `part` is what was
+    refused of an object: with it goes the whole object, and it is entered once.
     """
 
     kind: Kind
@@ -49,10 +54,30 @@ class RefusedThing:
     channel: str | None = None
     message_id: bytes | None = None
     name: str | None = None
+    part: Part | None = None
 
     def __repr__(self) -> str:
         """Without the content."""
         return f"RefusedThing({self.kind}, {self.reason.code}, {self.place!r})"
+
+
+def refused_part(
+    stream_id: bytes, sequence: int, part: Part, reason: Reason, place: str
+) -> RefusedThing:
+    """A part of an object, and with it the object; of its bytes the beginning is kept."""
+    head = part.payload[:HEAD_BYTES_KEPT]
+    return RefusedThing(
+        "message",
+        reason,
+        place,
+        hashlib.sha256(head).digest(),
+        head,
+        stream_id,
+        sequence,
+        part.channel,
+        part.message_id,
+        part=part,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from typing import Final
 from ferry_runtime.retention_clock import RetentionClock
 from inner_agent.journal_schema import faults, transaction
 from inner_agent.journal_writer import JournalWriter
+from inner_agent.object_table import Incomplete
 
 LOOKED_AT_PER_CALL: Final = 2_000
 """Bounds the pause that one call puts between two files."""
@@ -45,10 +46,14 @@ class RetentionPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What one call removed; `more`: there may be more to remove at once."""
+    """What one call removed; `more`: there may be more to remove at once.
+
+    `incomplete` are objects that were given up.
+    """
 
     payloads: int
     records: int
+    incomplete: tuple[Incomplete, ...]
     more: bool
 
 
@@ -75,26 +80,31 @@ class Retention:
         payloads_before_ms = None if is_full else _before(now_ms, self._policy.keep_hours)
         payloads, more_payloads = self._payloads(payloads_before_ms)
         records, more_records = self._records(_before(now_ms, self._policy.keep_record_hours))
+        incomplete = self._writer.give_up_objects(_before(now_ms, self._policy.keep_hours), wall_ms)
         self._remember(now_ms)
-        return Pruned(payloads, records, more_payloads or more_records)
+        return Pruned(payloads, records, tuple(incomplete), more_payloads or more_records)
 
     def _payloads(self, before_ms: int | None) -> tuple[int, bool]:
         """Remove settled payloads received before `before_ms`, or whenever if it is None."""
         connection = self._writer.connection
         with faults(self._writer.path):
-            rows: list[tuple[int, str, int]] = connection.execute(
-                "SELECT position, channel, received_at_ms FROM payloads "
+            rows: list[tuple[int, str, int, bytes | None]] = connection.execute(
+                "SELECT position, channel, received_at_ms, iif(is_object, message_id, NULL) "
+                "FROM payloads "
                 "CROSS JOIN messages USING (position) "
                 "WHERE position > ? ORDER BY position LIMIT ?",
                 (self._payloads_up_to, LOOKED_AT_PER_CALL),
             ).fetchall()
             old = [*takewhile(lambda row: before_ms is None or row[2] < before_ms, rows)]
+            objects = {row[0]: row[3] for row in old if row[3] is not None}
             positions = settled(self._delivery_path, [row[:2] for row in old])
-            with transaction(connection):
+            with self._writer.changes():
                 connection.executemany(
                     "DELETE FROM payloads WHERE position = ?",
                     [(position,) for position in positions],
                 )
+                for position in objects.keys() & set(positions):
+                    self._writer.objects.let_go(objects[position])
         more = len(old) == LOOKED_AT_PER_CALL
         self._payloads_up_to = old[-1][0] if more else 0
         return len(positions), more
@@ -111,6 +121,7 @@ class Retention:
             old = [*takewhile(lambda row: row[1] < before_ms, rows)]
             bare = [(position,) for position, _, has_payload in old if not has_payload]
             connection.executemany("DELETE FROM messages WHERE position = ?", bare)
+            self._writer.objects.forget_closed(before_ms)
             for stream in self._writer.streams():
                 self._links(stream.stream_id, stream.next_sequence, before_ms)
         more = len(old) == LOOKED_AT_PER_CALL

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ferry_format.envelope import Envelope, Tombstone
+from ferry_format.envelope import Tombstone
 from ferry_format.reasons import Refused
 from ferry_format.stream import Gap, Link, StreamState, skip_to
 from inner_agent import channel_gaps, gap_watch
@@ -25,9 +25,11 @@ from inner_agent.intake_decisions import (
     refused_message,
     screen,
     settle,
+    to_judge,
 )
 from inner_agent.journal import GapRecord, StreamRecord
-from inner_agent.journal_writer import Batch, NewMessage, Repeat, TakenFile
+from inner_agent.journal_writer import Batch, NewMessage, Taken, TakenFile
+from inner_agent.object_table import NewPart
 from inner_agent.quarantine import RefusedThing
 from inner_agent.stream_search import StreamSearch
 from inner_agent.workplace import Workplace
@@ -234,7 +236,7 @@ class StreamIntake:
             self._releases(missing, held),
         )
         began = time.perf_counter()
-        repeated = self._at.journal.take(batch)
+        taken = self._at.journal.take(batch)
         seconds = time.perf_counter() - began
         # Before anything is told: the message should be on its way to the sink by then.
         self._at.poke()
@@ -248,7 +250,7 @@ class StreamIntake:
         if batch.gaps is not None:
             self._gaps_are(gaps)
         before, self._missing = self._missing, missing
-        self._tell(collected, files, repeated, now_ms, after_gap=after is not None)
+        self._tell(collected, files, taken, now_ms, after_gap=after is not None)
         self._at.reports.channels_wait(record, before, missing)
 
     def _missing_after(
@@ -278,14 +280,14 @@ class StreamIntake:
         self,
         collected: list[tuple[Opened, Take]],
         files: tuple[TakenFile, ...],
-        repeated: frozenset[Repeat],
+        taken: Taken,
         now_ms: int,
         *,
         after_gap: bool,
     ) -> None:
         reports = self._at.reports
         for (_, take), file in zip(collected, files, strict=True):
-            reports.file_taken(self.record, file, repeated, now_ms)
+            reports.file_taken(self.record, file, taken, now_ms)
             for shortfall in take.shortfalls:
                 reports.shortfall(self.record, file.sequence, shortfall, after_gap=after_gap)
             after_gap = False
@@ -300,16 +302,25 @@ class StreamIntake:
             entry
             for opened, _ in collected
             for entry in opened.file.content.entries
-            if isinstance(entry, Envelope)
+            if not isinstance(entry, Tombstone)
         ]
         refusals = [screen(envelope, rules) for envelope in envelopes]
-        asked = [e for e, refusal in zip(envelopes, refusals, strict=True) if refusal is None]
-        items = [(envelope.channel, envelope.payload) for envelope in asked]
+        asked = [
+            None if refusal is not None else to_judge(envelope)
+            for envelope, refusal in zip(envelopes, refusals, strict=True)
+        ]
+        items = [
+            (envelope.channel, payload)
+            for envelope, payload in zip(envelopes, asked, strict=True)
+            if payload is not None
+        ]
         verdicts = iter(self._at.validators.validate_many(items) if items else ())
         settled = iter(
             [
-                settle(envelope, next(verdicts), rules) if refusal is None else refusal
-                for envelope, refusal in zip(envelopes, refusals, strict=True)
+                settle(envelope, None if payload is None else next(verdicts), rules)
+                if refusal is None
+                else refusal
+                for envelope, payload, refusal in zip(envelopes, asked, refusals, strict=True)
             ]
         )
         return tuple(_taken_file(opened, take, settled) for opened, take in collected)
@@ -397,9 +408,12 @@ def _never(_channel: str) -> bool:
     return False
 
 
-def _taken_file(opened: Opened, take: Take, settled: Iterator[NewMessage | Rejected]) -> TakenFile:
+def _taken_file(
+    opened: Opened, take: Take, settled: Iterator[NewMessage | NewPart | Rejected]
+) -> TakenFile:
     file = opened.file
     messages: list[NewMessage] = []
+    parts: list[NewPart] = []
     refused: list[RefusedThing] = []
     tombstones: list[Tombstone] = []
     for entry in file.content.entries:
@@ -409,6 +423,8 @@ def _taken_file(opened: Opened, take: Take, settled: Iterator[NewMessage | Rejec
         result = next(settled)
         if isinstance(result, Rejected):
             refused.append(refused_message(file.stream_id, file.sequence, entry, result))
+        elif isinstance(result, NewPart):
+            parts.append(result)
         else:
             messages.append(result)
     return TakenFile(
@@ -419,4 +435,5 @@ def _taken_file(opened: Opened, take: Take, settled: Iterator[NewMessage | Rejec
         tuple(messages),
         tuple(tombstones),
         tuple(refused),
+        tuple(parts),
     )

@@ -257,6 +257,7 @@ class Verifier:
             pruned = self._retention.prune(_now_ms())
             if pruned.payloads or pruned.records:
                 self._reports.pruned(pruned.payloads, pruned.records)
+            self._reports.objects_given_up(pruned.incomplete)
             if not pruned.more:
                 self._pruned_at_s = now_s
         used_bytes = self._journal.used_bytes()

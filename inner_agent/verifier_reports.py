@@ -10,12 +10,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from ferry_format import reasons
 from ferry_format.reasons import FerryError, Reason
 from ferry_format.stream import Gap
 from ferry_runtime import logs
 from inner_agent.channel_gaps import Missing, Shortfall, waiting_channels
 from inner_agent.journal import GapRecord, StreamRecord
-from inner_agent.journal_writer import Repeat, TakenFile
+from inner_agent.journal_writer import EndedObject, Taken, TakenFile
+from inner_agent.object_table import Incomplete
 from inner_agent.quarantine import RefusedThing
 from inner_agent.verifier_metrics import VerifierMetrics
 
@@ -65,14 +67,12 @@ class Reports:
         """Write what was recorded for the audit trail."""
         self._audit.flush(durable=durable)
 
-    def file_taken(
-        self, stream: StreamRecord, file: TakenFile, repeated: frozenset[Repeat], now_ms: int
-    ) -> None:
+    def file_taken(self, stream: StreamRecord, file: TakenFile, taken: Taken, now_ms: int) -> None:
         """A file was accepted and is durable."""
         self.metrics.files.labels("late" if file.late else "taken", "").inc()
         told: defaultdict[tuple[str, str, str], list[bytes | None]] = defaultdict(list)
         for message in file.messages:
-            if (file.sequence, message.message_id) in repeated:
+            if (file.sequence, message.message_id) in taken.repeated:
                 self.metrics.messages.labels(message.channel, "repeated", "").inc()
                 told[message.channel, "message_repeated", ""].append(message.message_id)
                 continue
@@ -82,7 +82,12 @@ class Reports:
             self.metrics.crossing_seconds.labels(message.channel).observe(age_s)
         for tombstone in file.tombstones:
             self.metrics.messages.labels(tombstone.channel, "withdrawn", tombstone.reason).inc()
+        for ended in taken.objects:
+            if ended.file_sequence == file.sequence:
+                self._object_ended(ended, told, now_ms)
         for thing in file.refused:
+            if thing.part is not None:
+                continue
             channel, code = thing.channel or "", thing.reason.code
             self.metrics.messages.labels(channel, "refused", code).inc()
             told[channel, "message_refused", code].append(thing.message_id)
@@ -99,6 +104,36 @@ class Reports:
         )
         if file.late:
             logs.event(_log, "late_file_taken", stream=stream.stream_id, sequence=file.sequence)
+
+    def _object_ended(
+        self,
+        ended: EndedObject,
+        told: defaultdict[tuple[str, str, str], list[bytes | None]],
+        now_ms: int,
+    ) -> None:
+        if ended.refused is not None:
+            self.metrics.messages.labels(ended.channel, "refused", ended.refused.code).inc()
+            told[ended.channel, "object_refused", ended.refused.code].append(ended.message_id)
+            return
+        self.metrics.messages.labels(ended.channel, "journaled", "").inc()
+        self.metrics.message_bytes.labels(ended.channel).inc(ended.object_bytes)
+        age_s = max(0, now_ms - ended.accepted_at_ms) / 1000
+        self.metrics.crossing_seconds.labels(ended.channel).observe(age_s)
+
+    def objects_given_up(self, objects: Iterable[Incomplete]) -> None:
+        """Parts of these never came."""
+        for one in objects:
+            code = reasons.OBJECT_INCOMPLETE.code
+            self.metrics.messages.labels(one.channel, "refused", code).inc()
+            self._tell(
+                "object_given_up",
+                logging.ERROR,
+                stream=one.stream_id,
+                channel=one.channel,
+                message_id=one.message_id,
+                reason=code,
+                action=reasons.OBJECT_INCOMPLETE.action,
+            )
 
     def file_repeated(self, stream_id: bytes, sequence: int) -> None:
         """A file that was received before came again, unchanged."""

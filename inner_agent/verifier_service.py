@@ -81,8 +81,9 @@ def _settings(
     channel_rules = {
         channel.name: ChannelRule(
             build(channel.content, specs[channel.name].schemas).content_type,
-            channel.message_bytes_max,
+            channel.bytes_max,
             channel.on_gap == "hold",
+            channel.content.object_ is not None,
         )
         for channel in rules.channels
     }

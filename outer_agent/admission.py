@@ -32,6 +32,23 @@ class Submission:
     duplicate_key: bytes | None
     received_at_ms: int
 
+    @property
+    def whole_bytes(self) -> int:
+        """The message's size."""
+        return len(self.payload)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectSubmission:
+    """What a source knows of an object before its bytes; otherwise as Submission."""
+
+    channel: str
+    sender: str
+    whole_bytes: int
+    content_type: str | None
+    duplicate_key: bytes | None
+    received_at_ms: int
+
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
@@ -42,8 +59,20 @@ class Fingerprint:
 
 
 @dataclass(frozen=True, slots=True)
+class PartOf:
+    """Which part of an object it is (ferry_format.envelope.Part)."""
+
+    object_bytes: int
+    number: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Admitted:
-    """One message that may cross: its payload is the rebuilt one."""
+    """One message, or one part of an object, that may cross: its payload is the rebuilt one.
+
+    The fingerprint of an object stands with its last part.
+    """
 
     message_id: bytes
     channel: str
@@ -51,6 +80,12 @@ class Admitted:
     content_type: str
     payload: bytes
     fingerprint: Fingerprint | None
+    part: PartOf | None = None
+
+    @property
+    def whole_bytes(self) -> int:
+        """The size of the message, or of the object that this is a part of."""
+        return len(self.payload) if self.part is None else self.part.object_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +96,25 @@ class Receipt:
     duplicate: bool
 
 
-def check(submission: Submission, channel: OuterChannel | None, content_type: str) -> OuterChannel:
-    """The channel, if this sender may send such a message on it.
+def check(
+    submission: Submission | ObjectSubmission, channel: OuterChannel | None, content_type: str
+) -> OuterChannel:
+    """The channel, if this sender may send such a message or object on it.
 
     `content_type` is the channel's own media type. Raises Refused: CHANNEL_UNKNOWN,
-    SENDER_NOT_ALLOWED, MESSAGE_EMPTY, MESSAGE_TOO_LARGE or CONTENT_TYPE_NOT_ALLOWED.
+    SENDER_NOT_ALLOWED, MESSAGE_EMPTY, MESSAGE_TOO_LARGE, ENTRY_KIND_NOT_ALLOWED or
+    CONTENT_TYPE_NOT_ALLOWED.
     """
     if channel is None:
         raise Refused(reasons.CHANNEL_UNKNOWN)
     if submission.sender not in channel.senders:
         raise Refused(reasons.SENDER_NOT_ALLOWED, f"channel {channel.name}")
-    if not submission.payload:
+    if not submission.whole_bytes:
         raise Refused(reasons.MESSAGE_EMPTY, f"channel {channel.name}")
-    if len(submission.payload) > channel.message_bytes_max:
+    if submission.whole_bytes > channel.bytes_max:
         raise Refused(reasons.MESSAGE_TOO_LARGE, f"channel {channel.name}")
+    if isinstance(submission, ObjectSubmission) != channel.takes_objects:
+        raise Refused(reasons.ENTRY_KIND_NOT_ALLOWED, f"channel {channel.name}")
     if not _is_content_type(submission.content_type, content_type):
         raise Refused(reasons.CONTENT_TYPE_NOT_ALLOWED, f"channel {channel.name}")
     return channel
@@ -121,12 +161,33 @@ def fingerprint(key: bytes, submission: Submission, duplicate_key: bytes) -> Fin
 
     `key` is the installation's own secret: without it a digest can't be matched to a guess.
     """
+    body = BodyDigest(key)
+    body.update(submission.payload)
+    return Fingerprint(key_digest(key, submission, duplicate_key), body.digest())
+
+
+def key_digest(
+    key: bytes, submission: Submission | ObjectSubmission, duplicate_key: bytes
+) -> bytes:
+    """The half of a fingerprint that is known before the message's bytes."""
     context = f"{submission.channel}\x00{submission.sender}\x00".encode()
-    return Fingerprint(
-        _keyed(key, b"key\x00" + context + duplicate_key),
-        _keyed(key, b"body\x00" + submission.payload),
-    )
+    return _keyed(key, b"key\x00" + context + duplicate_key).digest()
 
 
-def _keyed(key: bytes, data: bytes) -> bytes:
-    return hashlib.blake2b(data, key=key, digest_size=_DIGEST_BYTES).digest()
+class BodyDigest:
+    """The other half, from bytes that come piece by piece, as the sender sent them."""
+
+    def __init__(self, key: bytes) -> None:
+        self._hash = _keyed(key, b"body\x00")
+
+    def update(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self._hash.update(data)
+
+    def digest(self) -> bytes:
+        """The digest of all bytes so far."""
+        return self._hash.digest()
+
+
+def _keyed(key: bytes, data: bytes) -> hashlib.blake2b:
+    return hashlib.blake2b(data, key=key, digest_size=_DIGEST_BYTES)

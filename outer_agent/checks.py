@@ -35,7 +35,7 @@ def check_outer(config: OuterConfig, policy: OuterPolicy) -> list[ConfigurationP
     theirs.unique("channels", [channel.name for channel in policy.channels])
     _check_senders(config, policy, theirs)
     for index, channel in enumerate(policy.channels):
-        _check_channel(("channels", index), channel, policy, config.policy.file.parent, theirs)
+        _check_channel(("channels", index), channel, policy, config, theirs)
     return ours.problems + theirs.problems
 
 
@@ -156,8 +156,20 @@ def _check_senders(config: OuterConfig, policy: OuterPolicy, found: Findings) ->
 
 
 def _check_channel(
-    table: KeyPath, channel: OuterChannel, policy: OuterPolicy, folder: Path, found: Findings
+    table: KeyPath,
+    channel: OuterChannel,
+    policy: OuterPolicy,
+    config: OuterConfig,
+    found: Findings,
 ) -> None:
+    folder, medium_bytes_max = config.policy.file.parent, config.medium.bytes_max
     senders = [sender.name for sender in policy.senders]
     found.known((*table, "senders"), channel.senders, senders, "sender")
     found.content((*table, "content"), channel.content, channel.message_bytes_max, folder)
+    objects = channel.content.object_
+    if objects is not None and objects.bytes_max > medium_bytes_max:
+        found.add(
+            (*table, "content", "object", "bytes_max"),
+            f"is more than the medium may hold (medium.bytes_max = {medium_bytes_max})",
+            "Lower it, or have the system administrator give the medium more room.",
+        )

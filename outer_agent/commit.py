@@ -25,11 +25,11 @@ from typing import Final, Literal
 
 from ferry_format import reasons
 from ferry_format.container import Sealer, read_untrusted_header
-from ferry_format.envelope import Beacon, Content, Entry, Envelope, Tombstone
+from ferry_format.envelope import Beacon, Content, Entry, Envelope, Part, Tombstone
 from ferry_format.medium.writer import MediumWriter, Staged
 from ferry_format.reasons import FerryError, Refused, StorageFault, Unavailable
 from outer_agent.admission import Admitted, Fingerprint, Receipt
-from outer_agent.spool import Remembered, Spool, SpooledFile
+from outer_agent.spool import ObjectChanges, Remembered, Spool, SpooledFile
 
 Reuse = Literal["new", "refuse"]
 """What a repeated message key with other bytes is: a new message, or a refusal."""
@@ -83,6 +83,8 @@ class Committer:
         self._channels = dict(head.channel_sequences)
         self._published_up_to = 0
         self._unpublished: list[SpooledFile] = []
+        # Nobody will send the rest of what was open when the last run ended.
+        self._abandoned = spool.open_objects()
         self._stopping = threading.Event()
         self._check_fresh = check_fresh
         self._is_fresh = False
@@ -156,6 +158,18 @@ class Committer:
         self._publish_unpublished()
         return self._spool.find(fingerprint)
 
+    def knows_key(self, key_digest: bytes) -> bool:
+        """Whether a message with this key was taken before, whatever its bytes."""
+        return self._spool.knows_key(key_digest)
+
+    def abandon(self, message_id: bytes) -> None:
+        """The rest of an object will not come: the next file withdraws what was sent of it."""
+        self._abandoned.update(
+            (open_id, channel)
+            for open_id, channel in self._spool.open_objects().items()
+            if open_id == message_id
+        )
+
     def _plan(self, batch: Sequence[Waiting]) -> _Plan:
         fresh: list[Admitted] = []
         decided: dict[int, Outcome] = {}
@@ -173,7 +187,8 @@ class Committer:
                     decided[index] = Receipt(earlier, duplicate=True)
                     continue
                 if waiting.reuse == "refuse" and (
-                    fingerprint.key_digest in keys_in_batch or self._spool.knows_key(fingerprint)
+                    fingerprint.key_digest in keys_in_batch
+                    or self._spool.knows_key(fingerprint.key_digest)
                 ):
                     decided[index] = Refused(reasons.ID_REUSED)
                     continue
@@ -186,7 +201,9 @@ class Committer:
         """One file from seal to publication; None once all of it is durable."""
         try:
             self._publish_unpublished()
-            channels, entries = _number(self._channels, messages)
+            channels, entries = _number(
+                self._channels, messages, dict(self._abandoned), self._clock_ms()
+            )
             file = self._seal(self._sequence + 1, entries, channels)
             staged = self._stage(file)
         except Unavailable as failure:
@@ -198,10 +215,15 @@ class Committer:
         ]
         touched = {entry.channel: channels[entry.channel] for entry in entries}
         try:
-            self._spool.commit(file, touched, remembered, published_up_to=self._published_up_to)
+            objects = _object_changes(entries)
+            self._spool.commit(
+                file, touched, remembered, objects, published_up_to=self._published_up_to
+            )
         except Unavailable as failure:
             self._medium.discard(staged)
             return failure
+        for message_id in objects.ended:
+            self._abandoned.pop(message_id, None)
         self._sequence, self._digest = file.sequence, file.sealed.digest
         self._channels = channels
         # Until it is published nothing may pass it: a later file would be seen without it.
@@ -212,7 +234,7 @@ class Committer:
         self,
         file: SpooledFile,
         staged: Staged,
-        entries: Sequence[Envelope],
+        entries: Sequence[Entry],
         remembered: Sequence[Remembered],
     ) -> Unavailable | None:
         may_be_seen = False
@@ -238,7 +260,7 @@ class Committer:
             return None
 
     def _withdraw(
-        self, file: SpooledFile, entries: Sequence[Envelope], remembered: Sequence[Remembered]
+        self, file: SpooledFile, entries: Sequence[Entry], remembered: Sequence[Remembered]
     ) -> bool:
         """Put tombstones in the place of a spooled file that nobody has seen.
 
@@ -295,24 +317,51 @@ class Committer:
 
 
 def _number(
-    channels: dict[str, int], messages: Sequence[Admitted]
-) -> tuple[dict[str, int], list[Envelope]]:
-    """Give each message its channel's next sequence; returns the channels' new sequences too."""
+    channels: dict[str, int],
+    messages: Sequence[Admitted],
+    abandoned: dict[bytes, str],
+    now_ms: int,
+) -> tuple[dict[str, int], list[Entry]]:
+    """Give each entry its channel's next sequence; returns the channels' new sequences too.
+
+    Abandoned objects' tombstones come first.
+    """
     channels = dict(channels)
-    envelopes = []
+    entries: list[Entry] = []
+    for message_id, channel in abandoned.items():
+        channels[channel] = channels.get(channel, 0) + 1
+        code = reasons.OBJECT_ABANDONED.code
+        entries.append(Tombstone(message_id, channel, channels[channel], now_ms, code))
     for message in messages:
         channels[message.channel] = channels.get(message.channel, 0) + 1
-        envelopes.append(
-            Envelope(
-                message.message_id,
-                message.channel,
-                channels[message.channel],
-                message.accepted_at_ms,
-                message.content_type,
-                message.payload,
-            )
-        )
-    return channels, envelopes
+        entries.append(_entry(message, channels[message.channel]))
+    return channels, entries
+
+
+def _entry(message: Admitted, channel_sequence: int) -> Envelope | Part:
+    common = (
+        message.message_id,
+        message.channel,
+        channel_sequence,
+        message.accepted_at_ms,
+        message.content_type,
+    )
+    of = message.part
+    if of is None:
+        return Envelope(*common, message.payload)
+    return Part(*common, of.object_bytes, of.number, of.digest, message.payload)
+
+
+def _object_changes(entries: Sequence[Entry]) -> ObjectChanges:
+    parts = [entry for entry in entries if isinstance(entry, Part)]
+    return ObjectChanges(
+        {part.message_id: part.channel for part in parts if part.number == 1 and not part.is_last},
+        frozenset(
+            entry.message_id
+            for entry in entries
+            if isinstance(entry, Tombstone) or (isinstance(entry, Part) and entry.is_last)
+        ),
+    )
 
 
 def _outcome(plan: _Plan, index: int, waiting: Waiting, failure: FerryError | None) -> Outcome:

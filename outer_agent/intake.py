@@ -19,9 +19,17 @@ from ferry_format.identifiers import new_message_id
 from ferry_format.reasons import FerryError, Reason, Refused, Unavailable
 from ferry_runtime.logs import event
 from outer_agent import admission
-from outer_agent.admission import Admitted, Fingerprint, RateState, Receipt, Submission
+from outer_agent.admission import (
+    Admitted,
+    Fingerprint,
+    ObjectSubmission,
+    RateState,
+    Receipt,
+    Submission,
+)
 from outer_agent.commit import Outcome, Reuse
 from outer_agent.metrics import OuterMetrics
+from outer_agent.object_crossing import Crossing, ObjectCrossing, ReadExactly
 from outer_agent.outcomes import AuditRecord, OutcomeRecord
 from outer_agent.policy import OuterChannel
 from validators.hl7v2.header import read_header
@@ -29,6 +37,8 @@ from validators.verdict import Accepted, Verdict
 
 _LOG = logging.getLogger("ferry.outer.intake")
 _DEFAULT_BURST_S: Final = 1.0
+_OBJECTS_MAX: Final = 8
+"""Objects on their way at a time, each with two parts in memory; more are refused for now."""
 
 
 class Validation(Protocol):
@@ -52,6 +62,18 @@ class Publication(Protocol):
 
     async def find(self, fingerprint: Fingerprint) -> Receipt | None:
         """The receipt that a message with this fingerprint was given before."""
+        ...
+
+    async def knows_key(self, key_digest: bytes) -> bool:
+        """Whether a message with this key was taken before, whatever its bytes."""
+        ...
+
+    async def abandon(self, message_id: bytes) -> None:
+        """Withdraw what was published of an object of which the rest will not come."""
+        ...
+
+    def has_room_for(self, size: int) -> bool:
+        """Whether an object of so many bytes can be published."""
         ...
 
 
@@ -96,11 +118,17 @@ class Intake:
         self._fingerprint_key = fingerprint_key
         self._clock_ms = clock_ms
         self._rates: dict[tuple[str, str], RateState] = {}
+        self._objects = 0
 
     def message_bytes_max(self, channel: str) -> int:
         """How many bytes a source needs to read of one message before it may stop."""
         known = self._channels.get(channel)
-        return 0 if known is None else known.message_bytes_max
+        return 0 if known is None else known.bytes_max
+
+    def takes_objects(self, channel: str) -> bool:
+        """Whether the channel's messages are objects: to be read part by part."""
+        known = self._channels.get(channel)
+        return known is not None and known.takes_objects
 
     async def submit(self, submission: Submission) -> Receipt:
         """The receipt of a message that is durable now.
@@ -113,6 +141,65 @@ class Intake:
         except FerryError as failure:
             self.note_failure(submission.channel, submission.sender, failure)
             raise
+
+    async def submit_object(self, submission: ObjectSubmission, read: ReadExactly) -> Receipt:
+        """The receipt of an object that is durable to its last byte.
+
+        `read` gives the next bytes, as many as it is asked for. Raises as `submit`, and what `read`
+        raises; what was published of the object before is then withdrawn.
+        """
+        started_s = time.monotonic()
+        try:
+            channel = self._admit_object(submission)
+            self._objects += 1
+            try:
+                with _faults_told():
+                    crossing = await self._object_crossing(submission, channel).carry(read)
+            finally:
+                self._objects -= 1
+        except FerryError as failure:
+            self.note_failure(submission.channel, submission.sender, failure)
+            raise
+        self._tell_object(submission, crossing, time.monotonic() - started_s)
+        return crossing.receipt
+
+    def _admit_object(self, submission: ObjectSubmission) -> OuterChannel:
+        turned_away = self._publication.refuses_now()
+        if turned_away is not None:
+            raise Unavailable(turned_away)
+        channel = admission.check(
+            submission,
+            self._channels.get(submission.channel),
+            self._content_types.get(submission.channel, ""),
+        )
+        if self._objects >= _OBJECTS_MAX:
+            raise Unavailable(reasons.OVERLOADED, f"{_OBJECTS_MAX} objects are on their way")
+        if not self._publication.has_room_for(submission.whole_bytes):
+            raise Unavailable(reasons.MEDIUM_FULL, f"object of {submission.whole_bytes} bytes")
+        self._spend(submission, channel)
+        return channel
+
+    def _object_crossing(
+        self, submission: ObjectSubmission, channel: OuterChannel
+    ) -> ObjectCrossing:
+        return ObjectCrossing(
+            submission,
+            new_message_id(submission.received_at_ms),
+            self._content_types[channel.name],
+            self._validation,
+            self._publication,
+            self._fingerprint_key,
+        )
+
+    def _tell_object(
+        self, submission: ObjectSubmission, crossing: Crossing, seconds: float
+    ) -> None:
+        if crossing.admitted is None or crossing.verdict is None:
+            self._outcomes.repeated(submission, crossing.receipt)
+            return
+        self._outcomes.taken(
+            crossing.admitted, submission.sender, crossing.verdict, crossing.receipt, seconds
+        )
 
     async def submit_in_order(self, submissions: Sequence[Submission]) -> list[Outcome]:
         """Many messages at once, numbered in their order however their validations end.
@@ -212,7 +299,7 @@ class Intake:
             return None
         return admission.fingerprint(self._fingerprint_key, submission, duplicate_key)
 
-    def _spend(self, submission: Submission, channel: OuterChannel) -> None:
+    def _spend(self, submission: Submission | ObjectSubmission, channel: OuterChannel) -> None:
         if channel.rate_per_s is None:
             return
         burst = channel.burst or max(1.0, channel.rate_per_s * _DEFAULT_BURST_S)

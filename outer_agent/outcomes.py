@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from ferry_format.reasons import FerryError, Refused
 from ferry_runtime.logs import event
 from outer_agent import admission
-from outer_agent.admission import Admitted, RateState, Receipt, Submission
+from outer_agent.admission import Admitted, ObjectSubmission, RateState, Receipt, Submission
 from outer_agent.metrics import UNKNOWN_CHANNEL, OuterMetrics
 from validators.verdict import Accepted
 
@@ -51,7 +51,7 @@ class OutcomeRecord:
         self._metrics.messages.labels(admitted.channel, outcome, "").inc()
         self._metrics.acknowledgement_seconds.labels(admitted.channel).observe(seconds)
         if not receipt.duplicate:
-            self._metrics.message_bytes.labels(admitted.channel).inc(len(admitted.payload))
+            self._metrics.message_bytes.labels(admitted.channel).inc(admitted.whole_bytes)
         self._audit.record(
             f"message_{outcome}",
             message_id=receipt.message_id,
@@ -59,18 +59,18 @@ class OutcomeRecord:
             sender=sender,
             message_type=verdict.message_type,
             control_id=verdict.control_id,
-            bytes=len(admitted.payload),
+            bytes=admitted.whole_bytes,
         )
 
-    def repeated(self, submission: Submission, receipt: Receipt) -> None:
-        """A message was taken before, and today's policy would not take it."""
+    def repeated(self, submission: Submission | ObjectSubmission, receipt: Receipt) -> None:
+        """A message was taken before, and today's policy would not take it; or an object was."""
         self._metrics.messages.labels(submission.channel, "repeated", "").inc()
         self._audit.record(
             "message_repeated",
             message_id=receipt.message_id,
             channel=submission.channel,
             sender=submission.sender,
-            bytes=len(submission.payload),
+            bytes=submission.whole_bytes,
         )
 
     def not_taken(self, channel: str, sender: str, failure: FerryError) -> None:

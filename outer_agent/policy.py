@@ -88,8 +88,30 @@ class OuterChannel(Section):
         "sender (MSH-10, Idempotency-Key, file name) but other bytes.",
     )
     content: ContentPolicy = Field(
-        description="What may cross: exactly one of the families hl7v2 and json."
+        description="What may cross: exactly one of the families hl7v2, json and object."
     )
+
+    @property
+    def takes_objects(self) -> bool:
+        """Whether the channel carries objects, in parts, and no messages."""
+        return self.content.object_ is not None
+
+    @property
+    def bytes_max(self) -> int:
+        """The largest message or object, in bytes."""
+        objects = self.content.object_
+        return self.message_bytes_max if objects is None else objects.bytes_max
+
+    @model_validator(mode="after")
+    def _objects_have_their_own_rules(self) -> Self:
+        idle = {"message_bytes_max", "same_id_other_bytes"} & self.model_fields_set
+        if self.takes_objects and idle:
+            raise Mistake(
+                f"has {min(idle)} beside content.object, where it does nothing",
+                "Remove it: content.object.bytes_max limits the size, and an object that has an "
+                "earlier one's id but other bytes is always refused.",
+            )
+        return self
 
     @model_validator(mode="after")
     def _burst_needs_a_rate(self) -> Self:

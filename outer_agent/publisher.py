@@ -25,7 +25,7 @@ from ferry_runtime.retention_clock import RetentionClock
 from outer_agent.admission import Admitted, Fingerprint, Receipt
 from outer_agent.commit import Committer, Outcome, Reuse, Waiting
 from outer_agent.metrics import OuterMetrics
-from outer_agent.room import Marks, Room, shortage
+from outer_agent.room import Marks, Room, fits, shortage
 from outer_agent.spool import Spool
 
 _LOG = logging.getLogger("ferry.outer.publisher")
@@ -88,6 +88,7 @@ class Publisher:
         self._task: asyncio.Task[None] | None = None
         self._closed: Reason | None = reasons.MEDIUM_UNAVAILABLE
         self._shortage: str | None = None
+        self._room: Room | None = None
         self._held: Reason | None = None
         self._replaced = 0
         self._busy_since_s: float | None = None
@@ -185,6 +186,26 @@ class Publisher:
             self._thread, self._committer.find, fingerprint
         )
         return None if earlier is None else Receipt(earlier, duplicate=True)
+
+    async def knows_key(self, key_digest: bytes) -> bool:
+        """Whether a message with this key was taken before, whatever its bytes."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, self._committer.knows_key, key_digest
+        )
+
+    async def abandon(self, message_id: bytes) -> None:
+        """The rest of an object will not come: withdraw what was sent of it, with the next file.
+
+        What cannot be done now is done at the next start.
+        """
+        with suppress(FerryError, RuntimeError):
+            await asyncio.get_running_loop().run_in_executor(
+                self._thread, self._committer.abandon, message_id
+            )
+
+    def has_room_for(self, size: int) -> bool:
+        """Whether an object of so many bytes fits the medium and the spool, by the last look."""
+        return self._room is not None and fits(self._room, self._retention.marks, size)
 
     async def _run(self) -> None:
         next_housekeeping_s = time.monotonic() + _HOUSEKEEPING_S
@@ -295,7 +316,7 @@ class Publisher:
         self._metrics.medium_bytes.set(usage.bytes)
         self._metrics.medium_free_bytes.set(usage.free_bytes)
         self._metrics.spool_bytes.set(self._spool.bytes_kept)
-        room = Room(usage.bytes, usage.free_bytes, self._spool_free_bytes())
+        self._room = room = Room(usage.bytes, usage.free_bytes, self._spool_free_bytes())
         return shortage(room, keep.marks, was_short=self._shortage is not None), pruned.more
 
     def _tell_replaced(self) -> None:

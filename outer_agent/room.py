@@ -38,3 +38,12 @@ def shortage(room: Room, marks: Marks, *, was_short: bool) -> str | None:
     if room.spool_free_bytes * percent < marks.spool_free_bytes_min * 100:
         return f"{room.spool_free_bytes} bytes are free on the spool's disk (spool.free_bytes_min)"
     return None
+
+
+def fits(room: Room, marks: Marks, size: int) -> bool:
+    """Whether so many more bytes leave what the marks ask for; for what crosses in many files."""
+    return (
+        room.medium_bytes + size <= marks.medium_bytes_max
+        and room.medium_free_bytes - size >= marks.medium_free_bytes_min
+        and room.spool_free_bytes - size >= marks.spool_free_bytes_min
+    )

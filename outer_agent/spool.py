@@ -28,6 +28,9 @@ from outer_agent.admission import Fingerprint
 SCHEMA_VERSION: Final = 1
 _FULL_ERRORS: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY})
 _PRUNED_PER_CALL: Final = 1000
+_PRUNED_BYTES_PER_CALL: Final = 64 * 1024 * 1024
+"""Besides _PRUNED_PER_CALL: to delete a large row takes time too, and messages wait meanwhile."""
+
 _DIGEST_BYTES: Final = 16
 """Of each fingerprint digest, kept in the index: 128 bits are plenty against accident, and the
 digests are keyed, so nobody can aim."""
@@ -64,6 +67,10 @@ CREATE TABLE fingerprints (
   PRIMARY KEY (key_digest, body_digest)
 ) WITHOUT ROWID;
 CREATE INDEX fingerprints_by_time ON fingerprints (accepted_at_ms);
+CREATE TABLE open_objects (
+  message_id BLOB PRIMARY KEY,
+  channel TEXT NOT NULL
+) WITHOUT ROWID;
 """
 
 
@@ -94,6 +101,20 @@ class Remembered:
     fingerprint: Fingerprint
     message_id: bytes
     accepted_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectChanges:
+    """Objects of which a file holds the first of several parts, by message id; and the ended ones.
+
+    The channel's name goes with each that begins. Ended: the last part is in, or a tombstone is.
+    """
+
+    begun: dict[bytes, str]
+    ended: frozenset[bytes]
+
+
+NO_OBJECTS: Final = ObjectChanges({}, frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +220,12 @@ class Spool:
             ).fetchone()
         return None if row is None else bytes(row[0])
 
-    def knows_key(self, fingerprint: Fingerprint) -> bool:
+    def knows_key(self, key_digest: bytes) -> bool:
         """Whether a message with the same key was remembered, whatever its bytes."""
         with _faults(self._path):
             row = self._database.execute(
                 "SELECT 1 FROM fingerprints WHERE key_digest = ? LIMIT 1",
-                _index_key(fingerprint)[:1],
+                (key_digest[:_DIGEST_BYTES],),
             ).fetchone()
         return row is not None
 
@@ -213,6 +234,7 @@ class Spool:
         file: SpooledFile,
         channel_sequences: dict[str, int],
         remembered: Iterable[Remembered],
+        objects: ObjectChanges = NO_OBJECTS,
         *,
         published_up_to: int,
     ) -> None:
@@ -234,8 +256,19 @@ class Spool:
                     for row in remembered
                 ],
             )
+            self._database.executemany(
+                "INSERT INTO open_objects VALUES (?, ?)", objects.begun.items()
+            )
+            self._database.executemany(
+                "DELETE FROM open_objects WHERE message_id = ?", [(one,) for one in objects.ended]
+            )
             self._mark(published_up_to)
         self._bytes_kept += len(file.sealed.data)
+
+    def open_objects(self) -> dict[bytes, str]:
+        """The objects of which some parts were committed and not the last: id and channel."""
+        with _faults(self._path):
+            return dict(self._database.execute("SELECT message_id, channel FROM open_objects"))
 
     def replace(self, file: SpooledFile, forgotten: Sequence[Fingerprint]) -> None:
         """Put another file in the place of the last one, which nobody has seen.
@@ -306,7 +339,10 @@ class Spool:
         self._bytes_kept -= sum(due.values())
         with _faults(self._path):
             self._database.execute("PRAGMA incremental_vacuum(2000)").fetchall()
-        more = max(len(due), fingerprints) >= _PRUNED_PER_CALL
+        more = (
+            max(len(due), fingerprints) >= _PRUNED_PER_CALL
+            or sum(due.values()) >= _PRUNED_BYTES_PER_CALL
+        )
         return Pruned(len(due), fingerprints, more)
 
     @property
@@ -372,6 +408,8 @@ class Spool:
                 break
             due[sequence,] = size
             left -= size
+            if self._bytes_kept - left >= _PRUNED_BYTES_PER_CALL:
+                break
         return due
 
     @contextmanager

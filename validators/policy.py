@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 PAYLOAD_BYTES_MAX: Final = 16 * 1024 * 1024
 """The format's own limit for one payload; a policy may only lower it."""
+OBJECT_BYTES_MAX: Final = 2**42
+"""The format's own limit for one object."""
 
 Fidelity = Literal["rebuilt", "verbatim"]
 CharsetName = Literal["UTF-8", "GB18030", "GBK", "ISO-8859-1", "ASCII"]
@@ -194,14 +196,40 @@ class JsonPolicy(_Model):
     )
 
 
+class ObjectPolicy(_Model):
+    """Objects too large for a message, as images: streamed in parts, only the beginning judged."""
+
+    type: Literal[
+        "application/dicom",
+        "application/pdf",
+        "application/zip",
+        "application/gzip",
+        "image/jpeg",
+        "image/png",
+        "image/tiff",
+        "video/mp4",
+        "application/octet-stream",
+    ] = Field(
+        description=(
+            "What the objects are; their first bytes must say the same. application/octet-stream: "
+            "anything."
+        )
+    )
+    bytes_max: Annotated[int, Field(ge=1, le=OBJECT_BYTES_MAX)] = Field(
+        default=2 * 1024**3, description=("Largest object, in bytes.")
+    )
+
+
 class ContentPolicy(_Model):
     """Exactly one family a channel."""
 
     hl7v2: HL7v2Policy | None = None
     json_: Annotated[JsonPolicy | None, Field(alias="json")] = None
+    object_: Annotated[ObjectPolicy | None, Field(alias="object")] = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        if (self.hl7v2 is None) == (self.json_ is None):
-            raise ValueError("name exactly one content family: hl7v2 or json")
+        families = [self.hl7v2, self.json_, self.object_]
+        if sum(family is not None for family in families) != 1:
+            raise ValueError("name exactly one content family: hl7v2, json or object")
         return self

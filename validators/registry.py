@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from validators.hl7v2.validator import HL7v2Validator
 from validators.json_schema import JsonValidator
+from validators.objects import ObjectValidator
 from validators.policy import ContentPolicy
 
 if TYPE_CHECKING:
@@ -41,4 +42,6 @@ def build(
         return HL7v2Validator(content.hl7v2, order_by)
     if content.json_ is not None:
         return JsonValidator(content.json_, schemas, order_by)
+    if content.object_ is not None:
+        return ObjectValidator(content.object_)
     raise AssertionError("ContentPolicy holds exactly one family")

@@ -14,13 +14,15 @@ The contract, which tests/integration/test_sink_conformance.py runs against ever
    a time puts them in line itself. One channel never calls it twice at once.
 6. No payload, and nothing that the far side said beyond a bounded code, is logged or returned.
 7. `probe` tells whether the far side can be reached without handing it anything.
-8. `close` may be called twice, and ends whatever is still open.
+8. An object (`message.large`) is read part by part, so that memory stays bounded, and the far side
+   sees the whole of it or nothing.
+9. `close` may be called twice, and ends whatever is still open.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from ferry_format.reasons import Reason
@@ -47,6 +49,15 @@ class Failed:
 
 
 SinkResult = Delivered | Failed
+
+
+OBJECT_BYTES_PER_S_MIN: Final = 1024 * 1024
+"""Slower than this an object is not delivered: its time limit grows with its size."""
+
+
+def object_s(message: JournaledMessage) -> float:
+    """Seconds that a message may take beyond what a small one may."""
+    return 0.0 if message.large is None else message.large.object_bytes / OBJECT_BYTES_PER_S_MIN
 
 
 class Sink(Protocol):

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ferry_format.reasons import SINK_UNREACHABLE
-from inner_agent.sinks.base import Delivered, Failed
+from inner_agent.sinks.base import Delivered, Failed, object_s
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from ferry_format.reasons import Reason
@@ -66,24 +67,26 @@ class FolderSink:
     async def deliver(self, message: JournaledMessage) -> SinkResult:
         """Write one file durably."""
         name = f"{message.position:020d}-{message.message_id.hex()}{self._settings.suffix}"
-        failure = await self._on_thread(name, message.payload)
+        failure = await self._on_thread(name, _pieces(message), object_s(message))
         return Delivered() if failure is None else Failed(SINK_UNREACHABLE, detail=failure)
 
     async def probe(self) -> Reason | None:
         """Tell whether a file could be written."""
-        failure = await self._on_thread(None, b"")
+        failure = await self._on_thread(None, ())
         return None if failure is None else SINK_UNREACHABLE
 
     async def close(self) -> None:
         """End the thread; a write that hangs is left to itself."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _on_thread(self, name: str | None, payload: bytes) -> str | None:
+    async def _on_thread(
+        self, name: str | None, pieces: Iterable[bytes], more_s: float = 0.0
+    ) -> str | None:
         job = asyncio.get_running_loop().run_in_executor(
-            self._thread, _write, self._settings.path, name, payload
+            self._thread, _write, self._settings.path, name, pieces
         )
         try:
-            await asyncio.wait_for(asyncio.shield(job), self._settings.timeout_s)
+            await asyncio.wait_for(asyncio.shield(job), self._settings.timeout_s + more_s)
         except TimeoutError:
             job.cancel()
             return "ETIMEDOUT"
@@ -92,8 +95,17 @@ class FolderSink:
         return None
 
 
-def _write(folder: Path, name: str | None, payload: bytes) -> None:
-    """Write `payload` under `name` durably; without a name, only see whether one could."""
+def _pieces(message: JournaledMessage) -> Iterator[bytes]:
+    """What is to be written, one part in memory at a time."""
+    large = message.large
+    if large is None:
+        yield message.payload
+    else:
+        yield from map(large.read, range(1, large.parts + 1))
+
+
+def _write(folder: Path, name: str | None, pieces: Iterable[bytes]) -> None:
+    """Write all `pieces` under `name` durably; without a name, only see whether one could."""
     directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if name is None:
@@ -111,9 +123,10 @@ def _write(folder: Path, name: str | None, payload: bytes) -> None:
             dir_fd=directory,
         )
         try:
-            remaining = memoryview(payload)
-            while remaining:
-                remaining = remaining[os.write(file, remaining) :]
+            for piece in pieces:
+                remaining = memoryview(piece)
+                while remaining:
+                    remaining = remaining[os.write(file, remaining) :]
             os.fsync(file)
         finally:
             os.close(file)

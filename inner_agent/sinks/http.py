@@ -32,15 +32,15 @@ from ferry_format import reasons
 from ferry_format.reasons import Refused
 from ferry_runtime.secrets import read_secret
 from inner_agent.sinks import tls
-from inner_agent.sinks.base import Delivered, Failed
+from inner_agent.sinks.base import Delivered, Failed, object_s
 from inner_agent.sinks.tls import TlsSettings, client_context
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from ferry_format.reasons import Reason
     from inner_agent import config
-    from inner_agent.journal import JournaledMessage
+    from inner_agent.journal import JournaledMessage, StoredObject
     from inner_agent.sinks.base import SinkResult
 
 ANSWER_BYTES_MAX: Final = 64 * 1024
@@ -120,13 +120,22 @@ class HttpSink:
             "Ferry-Channel": message.channel,
             "Ferry-Channel-Sequence": str(message.channel_sequence),
         }
+        if message.large is not None:
+            headers["Content-Length"] = str(message.large.object_bytes)
+        answer_s = self._settings.timeout_s + object_s(message)
         try:
-            async with asyncio.timeout(self._settings.connect_timeout_s + self._settings.timeout_s):
+            async with asyncio.timeout(self._settings.connect_timeout_s + answer_s):
                 response = await self._open_session().post(
                     self._settings.url,
-                    data=_body(message.payload),
+                    data=_body(message),
                     headers=headers,
                     allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(
+                        total=None,
+                        sock_connect=self._settings.connect_timeout_s,
+                        # It runs from the request's head on, while an object is still being sent.
+                        sock_read=answer_s,
+                    ),
                 )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             return Failed(reasons.SINK_UNREACHABLE, detail=type(error).__name__)
@@ -164,11 +173,6 @@ class HttpSink:
                     keepalive_timeout=KEEP_ALIVE_S,
                     limit=0,
                 ),
-                timeout=aiohttp.ClientTimeout(
-                    total=None,
-                    sock_connect=self._settings.connect_timeout_s,
-                    sock_read=self._settings.timeout_s,
-                ),
                 headers=self._headers,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
@@ -177,9 +181,17 @@ class HttpSink:
         return self._session
 
 
-def _body(payload: bytes) -> bytes | io.BytesIO:
+def _body(message: JournaledMessage) -> bytes | io.BytesIO | AsyncIterator[bytes]:
     """Return what aiohttp sends: small bodies with the header, large ones in pieces."""
+    if message.large is not None:
+        return _parts(message.large)
+    payload = message.payload
     return payload if len(payload) <= WHOLE_BODY_BYTES_MAX else io.BytesIO(payload)
+
+
+async def _parts(large: StoredObject) -> AsyncIterator[bytes]:
+    for number in range(1, large.parts + 1):
+        yield await asyncio.to_thread(large.read, number)
 
 
 def judge(status: int, retry_after: str | None, now_s: float) -> SinkResult:

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ferry_format.reasons import FerryError
-from outer_agent.admission import Receipt, Submission
+from outer_agent.admission import ObjectSubmission, Receipt, Submission
 from outer_agent.commit import Outcome
 from outer_agent.metrics import OuterMetrics
+from outer_agent.object_crossing import ReadExactly
 from outer_agent.senders import SenderDirectory
 
 
@@ -30,6 +31,14 @@ class Intaking(Protocol):
 
     async def submit(self, submission: Submission) -> Receipt:
         """The receipt of a message that is durable now. Raises Refused or Unavailable."""
+        ...
+
+    def takes_objects(self, channel: str) -> bool:
+        """Whether the channel's messages are objects: to be read part by part."""
+        ...
+
+    async def submit_object(self, submission: ObjectSubmission, read: ReadExactly) -> Receipt:
+        """The receipt of an object that is durable to its last byte. Raises as `submit`."""
         ...
 
     async def submit_in_order(self, submissions: Sequence[Submission]) -> list[Outcome]:

@@ -12,14 +12,14 @@ import fcntl
 import os
 import signal
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from ferry_format import reasons
-from ferry_format.reasons import FerryError, Refused
+from ferry_format.reasons import FerryError, Refused, Unavailable
 from ferry_runtime.whole_file import create_file, sync_folder
 
 DONE: Final = "done"
@@ -51,12 +51,24 @@ class ReadFile:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A file to be read piece by piece; `number` is its descriptor, the caller's to close."""
+
+    name: str
+    identity: Identity
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class RefusedFile:
     """A file that is none, or too large: refused before anything of it was submitted."""
 
     name: str
     identity: Identity
     failure: Refused
+
+
+_Taken = TypeVar("_Taken", ReadFile, OpenFile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +142,33 @@ class DropFiles:
                 break
         return found
 
+    def open(self, name: str, bytes_max: int) -> OpenFile | RefusedFile | None:
+        """One settled file, open; None if it is gone, or still written to after all.
+
+        Raises OSError where the folder or its disk is to blame and not the file.
+        """
+        return self._checked(name, lambda path, identity: self._opened(path, identity, bytes_max))
+
+    def _opened(self, path: Path, identity: Identity, bytes_max: int) -> OpenFile | None:
+        number = _open(path)
+        try:
+            if _is_settled(number, identity, bytes_max):
+                return OpenFile(path.name, identity, number)
+        except BaseException:
+            os.close(number)
+            raise
+        os.close(number)
+        return None
+
     def _read(self, name: str, message_bytes_max: int) -> ReadFile | RefusedFile | None:
-        """One settled file; None if it is gone, or still written to after all."""
+        return self._checked(
+            name, lambda path, identity: _content(path, identity, message_bytes_max)
+        )
+
+    def _checked(
+        self, name: str, take: Callable[[Path, Identity], _Taken | None]
+    ) -> _Taken | RefusedFile | None:
+        """What `take` makes of one settled file; None if it is gone, or is written to after all."""
         path = self._folder / name
         try:
             status = os.lstat(path)
@@ -141,30 +178,16 @@ class DropFiles:
         if not stat.S_ISREG(status.st_mode):  # to open some devices is to act on them
             return RefusedFile(name, identity, Refused(reasons.FILE_NOT_PLAIN))
         try:
-            content = self._content(path, identity, message_bytes_max)
+            taken = take(path, identity)
         except FileNotFoundError:
             return None
         except Refused as failure:
             return RefusedFile(name, identity, failure)
-        if content is None:
+        if taken is None:
             self._sightings.pop(name, None)
-            return None
-        return ReadFile(name, identity, content)
+        return taken
 
-    def _content(self, path: Path, identity: Identity, message_bytes_max: int) -> bytes | None:
-        """The file's bytes, opened without following a link or waiting for a pipe."""
-        with os.fdopen(_open(path), "rb", buffering=0) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-                raise Refused(reasons.FILE_NOT_PLAIN)
-            if _identity(status) != identity or has_writer(file.fileno()):
-                return None
-            if status.st_size > message_bytes_max:
-                raise Refused(reasons.MESSAGE_TOO_LARGE)
-            content = _read_all(file.fileno(), message_bytes_max + 1)
-            return content if _identity(os.fstat(file.fileno())) == identity else None
-
-    def settle_done(self, files: Iterable[ReadFile]) -> None:
+    def settle_done(self, files: Iterable[ReadFile | OpenFile]) -> None:
         """Move files of which custody was taken to done/, durably."""
         for file in files:
             self._move(file.name, file.identity, self._free_name(DONE, file.name))
@@ -207,6 +230,41 @@ class DropFiles:
     def _sync(self, subfolder: str) -> None:
         sync_folder(self._folder / subfolder)
         sync_folder(self._folder)
+
+
+def read_exactly(file: OpenFile, size: int) -> bytes:
+    """The next bytes of an open file. Raises Unavailable if it is not what it was.
+
+    It is looked at after each read: what changed meanwhile is read anew once it has settled.
+    """
+    content = bytearray()
+    while len(content) < size and (part := os.read(file.number, size - len(content))):
+        content += part
+    if len(content) != size or _identity(os.fstat(file.number)) != file.identity:
+        raise Unavailable(reasons.FILE_UNREADABLE, "it changed while it was read")
+    return bytes(content)
+
+
+def _content(path: Path, identity: Identity, bytes_max: int) -> ReadFile | None:
+    """The file's bytes, opened without following a link or waiting for a pipe."""
+    with os.fdopen(_open(path), "rb", buffering=0) as file:
+        if not _is_settled(file.fileno(), identity, bytes_max):
+            return None
+        content = _read_all(file.fileno(), bytes_max + 1)
+        is_same = _identity(os.fstat(file.fileno())) == identity
+        return ReadFile(path.name, identity, content) if is_same else None
+
+
+def _is_settled(number: int, identity: Identity, bytes_max: int) -> bool:
+    """Whether an open file is the one that was seen, and nobody's to write. Raises Refused."""
+    status = os.fstat(number)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        raise Refused(reasons.FILE_NOT_PLAIN)
+    if _identity(status) != identity or has_writer(number):
+        return False
+    if status.st_size > bytes_max:
+        raise Refused(reasons.MESSAGE_TOO_LARGE)
+    return True
 
 
 def has_writer(number: int) -> bool:

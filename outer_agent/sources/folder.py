@@ -20,16 +20,24 @@ import logging
 import os
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from ferry_format import reasons
 from ferry_format.medium.watch import Watch
-from ferry_format.reasons import Refused
+from ferry_format.reasons import Refused, Unavailable
 from ferry_runtime.logs import event
-from outer_agent.admission import Receipt, Submission
+from outer_agent.admission import ObjectSubmission, Receipt, Submission
 from outer_agent.config import FolderSource
 from outer_agent.sources.base import Surroundings
-from outer_agent.sources.drop_files import DropFiles, ReadFile, RefusedFile
+from outer_agent.sources.drop_files import (
+    DropFiles,
+    OpenFile,
+    ReadFile,
+    RefusedFile,
+    read_exactly,
+)
 
 _LOG = logging.getLogger("ferry.outer.folder")
 _FILES_AT_ONCE: Final = 256
@@ -110,6 +118,8 @@ class DropFolder:
         """Take every settled file; False if some could not be taken now."""
         names = await asyncio.to_thread(self._files.settled, time.monotonic())
         limit = self._surroundings.intake.message_bytes_max(self._section.channel)
+        if self._surroundings.intake.takes_objects(self._section.channel):
+            return await self._take_objects(names, limit)
         while names and not self._stopping:
             files = await asyncio.to_thread(
                 self._files.read_some,
@@ -149,6 +159,51 @@ class DropFolder:
         if refused:
             await asyncio.to_thread(self._files.settle_refused, refused)
         return len(done) + len(refused) == len(files)
+
+    async def _take_objects(self, names: list[str], limit: int) -> bool:
+        """Take files one by one, each streamed; False if one could not be taken now."""
+        for name in names:
+            if self._stopping:
+                break
+            file = await asyncio.to_thread(self._files.open, name, limit)
+            if isinstance(file, RefusedFile):
+                self._surroundings.intake.note_failure(
+                    self._section.channel, self._sender, file.failure
+                )
+                refused = (name, file.identity, file.failure)
+                await asyncio.to_thread(self._files.settle_refused, [refused])
+            elif file is not None and not await self._take_object(file):
+                return False
+        return True
+
+    async def _take_object(self, file: OpenFile) -> bool:
+        try:
+            await self._surroundings.intake.submit_object(
+                ObjectSubmission(
+                    self._section.channel,
+                    self._sender,
+                    file.identity.size,
+                    None,
+                    os.fsencode(file.name),
+                    self._surroundings.clock_ms(),
+                ),
+                partial(self._read_part, file),
+            )
+        except Refused as failure:
+            refused = (file.name, file.identity, failure)
+            await asyncio.to_thread(self._files.settle_refused, [refused])
+        except Unavailable:
+            return False
+        else:
+            await asyncio.to_thread(self._files.settle_done, [file])
+        finally:
+            os.close(file.number)
+        return True
+
+    async def _read_part(self, file: OpenFile, size: int) -> bytes:
+        if self._stopping:
+            raise Unavailable(reasons.STOPPING)
+        return await asyncio.to_thread(read_exactly, file, size)
 
     def _submission(self, file: ReadFile) -> Submission:
         return Submission(

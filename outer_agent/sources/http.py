@@ -3,6 +3,9 @@
 202 with the message id means: custody taken, durable. Refusals are application/problem+json
 (RFC 9457); 429 and 503 carry Retry-After. An `Idempotency-Key` header makes a repeated request
 known: it gets the first one's receipt and crosses once.
+
+On a channel for objects the body is read part by part, one ahead of what is durable; its length
+must be told in advance (Content-Length).
 """
 
 from __future__ import annotations
@@ -12,6 +15,9 @@ import json
 import logging
 import re
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -21,7 +27,7 @@ from ferry_format import reasons
 from ferry_format.reasons import FerryError, Refused, Unavailable
 from ferry_runtime.addresses import parse_listen
 from ferry_runtime.logs import event
-from outer_agent.admission import Submission
+from outer_agent.admission import ObjectSubmission, Submission
 from outer_agent.config import HttpSource
 from outer_agent.outcomes import UNIDENTIFIED
 from outer_agent.senders import certificate_names
@@ -126,14 +132,23 @@ class HttpListener:
     async def _post(self, request: web.Request) -> web.Response:
         channel = request.match_info["channel"]
         sender = UNIDENTIFIED
+        announced: ObjectSubmission | None = None
         try:
             try:
                 sender = self._identify(request)
-                submission = await self._read(request, channel, sender)
+                if self._surroundings.intake.takes_objects(channel):
+                    announced = self._announced(request, channel, sender)
+                else:
+                    submission = await self._read(request, channel, sender)
             except FerryError as failure:
                 self._surroundings.intake.note_failure(channel, sender, failure)
                 raise
-            receipt = await self._surroundings.intake.submit(submission)
+            if announced is not None:
+                receipt = await self._surroundings.intake.submit_object(
+                    announced, partial(self._read_part, request)
+                )
+            else:
+                receipt = await self._surroundings.intake.submit(submission)
         except FerryError as failure:
             return _response(problem.problem(failure))
         body = {"message_id": receipt.message_id.hex(), "duplicate": receipt.duplicate}
@@ -152,39 +167,60 @@ class HttpListener:
         limit = self._surroundings.intake.message_bytes_max(channel)
         if limit == 0:
             raise Refused(reasons.CHANNEL_UNKNOWN)
-        if _header(request, "Content-Encoding") not in {None, "identity"}:
-            raise Refused(reasons.CONTENT_TYPE_NOT_ALLOWED, "Content-Encoding")
-        declared, duplicate_key = _header(request, "Content-Type"), _duplicate_key(request)
+        declared, duplicate_key = _declared_type(request), _duplicate_key(request)
         payload = await self._read_body(request, limit)
         return Submission(
             channel, sender, payload, declared, duplicate_key, self._surroundings.clock_ms()
         )
 
+    def _announced(self, request: web.Request, channel: str, sender: str) -> ObjectSubmission:
+        if request.content_length is None:
+            raise Refused(reasons.LENGTH_REQUIRED)
+        return ObjectSubmission(
+            channel,
+            sender,
+            request.content_length,
+            _declared_type(request),
+            _duplicate_key(request),
+            self._surroundings.clock_ms(),
+        )
+
+    async def _read_part(self, request: web.Request, size: int) -> bytes:
+        """Exactly so many of the body's next bytes; slow senders are cut off."""
+        async with self._in_time(size):
+            return await request.content.readexactly(size)
+
     async def _read_body(self, request: web.Request, limit: int) -> bytes:
         """The body, never holding more than `limit` bytes of it; slow senders are cut off."""
         if (request.content_length or 0) > limit:
             raise Refused(reasons.MESSAGE_TOO_LARGE)
+        body = bytearray()
+        async with self._in_time(limit):
+            async for part in request.content.iter_any():
+                if len(body) + len(part) > limit:
+                    raise Refused(reasons.MESSAGE_TOO_LARGE)
+                body += part
+        return bytes(body)
+
+    @asynccontextmanager
+    async def _in_time(self, size: int) -> AsyncIterator[None]:
+        """Read so many bytes of a body. Raises Refused or Unavailable where that fails."""
         if self._stopping:
             raise Unavailable(reasons.STOPPING)
-        body = bytearray()
-        reading = asyncio.timeout(self._body_s + limit / _BODY_BYTES_PER_S_MIN)
+        reading = asyncio.timeout(self._body_s + size / _BODY_BYTES_PER_S_MIN)
         try:
             async with reading:
                 self._reading.add(reading)
-                async for part in request.content.iter_any():
-                    if len(body) + len(part) > limit:
-                        raise Refused(reasons.MESSAGE_TOO_LARGE)
-                    body += part
+                yield
         except TimeoutError:
             if self._stopping:
                 raise Unavailable(reasons.STOPPING) from None
             event(_LOG, "body_too_slow", level=logging.WARNING, source=self.name)
             raise Unavailable(reasons.OVERLOADED, "the body did not come in time") from None
-        except (web.RequestPayloadError, ConnectionError):
+        except (web.RequestPayloadError, ConnectionError, asyncio.IncompleteReadError):
             raise Refused(reasons.NOT_WELL_FORMED, "HTTP body") from None
         finally:
             self._reading.discard(reading)
-        return bytes(body)
 
 
 class _TurnedAway(asyncio.Protocol):
@@ -216,6 +252,12 @@ def _api_key(request: web.Request) -> str | None:
     if scheme.lower() != "bearer":
         raise Refused(reasons.SENDER_UNKNOWN, "Authorization")
     return key.strip()
+
+
+def _declared_type(request: web.Request) -> str | None:
+    if _header(request, "Content-Encoding") not in {None, "identity"}:
+        raise Refused(reasons.CONTENT_TYPE_NOT_ALLOWED, "Content-Encoding")
+    return _header(request, "Content-Type")
 
 
 def _duplicate_key(request: web.Request) -> bytes | None:

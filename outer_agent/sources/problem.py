@@ -17,6 +17,7 @@ _STATUS: Final = {
     reasons.SENDER_NOT_ALLOWED.code: 403,
     reasons.CHANNEL_UNKNOWN.code: 404,
     reasons.ID_REUSED.code: 409,
+    reasons.LENGTH_REQUIRED.code: 411,
     reasons.MESSAGE_TOO_LARGE.code: 413,
     reasons.CONTENT_TYPE_NOT_ALLOWED.code: 415,
     reasons.MESSAGE_EMPTY.code: 400,

@@ -55,6 +55,7 @@ class FerryPair:
     outer_namespace: Namespace | None = None
     inner_namespace: Namespace | None = None
     heartbeat_s: float = 1.0
+    gap_wait_s: float = 30.0
     outer_metrics_port: int = 0
     inner_metrics_port: int = 0
     validator_processes: int = 1
@@ -206,6 +207,7 @@ sink = "{channel.sink}"
 version = 1
 side = "inner"
 lane = "{LANE}"
+gap_wait_s = {self.gap_wait_s}
 [[senders]]
 name = "front-1"
 key = "{sender}"

@@ -258,12 +258,14 @@ class _Decoder:
             _wrong()
 
     def entry(self) -> list:
-        count = self.array(7)
-        kind = self.integer() if count in {6, 7} else _wrong()
-        if (kind, count) not in {(0, 7), (1, 6)}:
+        count = self.array(10)
+        kind = self.integer() if count >= 6 else _wrong()
+        if (kind, count) not in {(0, 7), (1, 6), (2, 10)}:
             _wrong()
         common = [self.binary(), self.text(), self.integer(), self.integer(), self.text()]
-        return [kind, *common, self.binary()] if kind == 0 else [kind, *common]
+        if kind == 2:
+            common += [self.integer(), self.integer(), self.binary()]
+        return [kind, *common] if kind == 1 else [kind, *common, self.binary()]
 
 
 def _rule(holds: bool, code: str = "bad_content") -> None:  # noqa: FBT001
@@ -272,12 +274,21 @@ def _rule(holds: bool, code: str = "bad_content") -> None:  # noqa: FBT001
 
 
 def _check_entry(entry: list) -> None:
-    kind, message_id, channel, sequence, at_ms, text, *payload = entry
-    most, pattern = (100, CONTENT_TYPE) if kind == 0 else (64, REASON)
+    kind, message_id, channel, sequence, at_ms, text, *more = entry
+    most, pattern = (64, REASON) if kind == 1 else (100, CONTENT_TYPE)
     _rule(len(message_id) == 16 and NAME.fullmatch(channel) is not None)
     _rule(1 <= sequence <= SEQUENCE_MOST and 0 <= at_ms <= TIME_MOST)
     _rule(len(text) <= most, "content_limit")
-    _rule(pattern.fullmatch(text) is not None and payload != [b""])
+    _rule(pattern.fullmatch(text) is not None and more != [b""])
+    if kind == 2:
+        size, number, digest, payload = more
+        _rule(size <= 2**42, "content_limit")
+        count, rest = divmod(size, 4_194_304)
+        count += rest > 0
+        _rule(1 <= number <= count)
+        is_last = number == count
+        _rule(len(payload) == (size - (count - 1) * 4_194_304 if is_last else 4_194_304))
+        _rule(len(digest) == (32 if is_last else 0))
 
 
 def _check(sealed_at_ms: int, beacon: list, entries: list) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from ferry_format.envelope import Beacon, Content, Envelope, Tombstone, encode
+from ferry_format.envelope import Beacon, Content, Entry, Envelope, Part, Tombstone, encode
+from ferry_format.limits import PART_BYTES
+from ferry_format.parts import object_digest, part_digest
 from tests.simulator.frames import NOW_MS
 
 CHANNELS = ("adt", "lab", "x")
@@ -38,6 +40,26 @@ TOMBSTONE = Content(
     (Tombstone((4).to_bytes(16, "big"), "adt", 1, NOW_MS, "medium_unavailable"),),
     Beacon((("adt", 1),)),
 )
+
+
+def last_part(message_id: bytes, before: bytes, payload: bytes) -> Part:
+    """The last part of an object, whose other parts are `before`; on channel imaging."""
+    cut = [before[at : at + PART_BYTES] for at in range(0, len(before), PART_BYTES)]
+    digest = object_digest(part_digest(one) for one in [*cut, payload])
+    size = len(before) + len(payload)
+    return Part(
+        message_id, "imaging", 9, NOW_MS, "application/dicom", size, len(cut) + 1, digest, payload
+    )
+
+
+WHOLE_OBJECT = Content(
+    NOW_MS, (last_part((5).to_bytes(16, "big"), b"", b"an object"),), Beacon((("imaging", 9),))
+)
+LAST_PART = Content(
+    NOW_MS,
+    (last_part((6).to_bytes(16, "big"), bytes(PART_BYTES), b"the rest"),),
+    Beacon((("imaging", 9),)),
+)
 EDGES = (0, 127, 128, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**53 - 1)
 PAYLOADS = (1, 255, 256, 65_535, 65_536)
 TYPES = ("text/plain", "text/" + "a" * 26, "text/" + "a" * 27, "text/plain; charset=GB18030")
@@ -66,12 +88,19 @@ def contents(draw: st.DrawFn) -> Content:
     """Any lawful content of a few entries, beside channels that only the beacon names."""
     last = dict(draw(st.lists(st.tuples(st.from_regex(NAME, fullmatch=True), COUNTS), max_size=3)))
     last = {channel: count for channel, count in last.items() if channel not in CHANNELS}
-    entries: list[Envelope | Tombstone] = []
+    entries: list[Entry] = []
     for message_id in draw(st.lists(st.binary(min_size=16, max_size=16), unique=True, max_size=8)):
         channel = draw(st.sampled_from(CHANNELS))
         last[channel] = last[channel] + 1 if channel in last else draw(COUNTS)
         common = (message_id, channel, last[channel], draw(TIMES))
-        if draw(st.booleans()):
+        kind = draw(st.sampled_from(("envelope", "part", "tombstone")))
+        if kind == "part":
+            rest = draw(st.binary(min_size=1, max_size=300))
+            parts_before = draw(st.integers(0, 2**20 - 2))
+            size = parts_before * PART_BYTES + len(rest)
+            digest = draw(st.binary(min_size=32, max_size=32))
+            entries.append(Part(*common, "a/b", size, parts_before + 1, digest, rest))
+        elif kind == "envelope":
             content_type = draw(st.from_regex(CONTENT_TYPE, fullmatch=True).filter(is_short))
             payload = draw(st.binary(min_size=1, max_size=300))
             entries.append(Envelope(*common, content_type, payload))

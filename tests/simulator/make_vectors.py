@@ -15,11 +15,18 @@ from typing import Any
 
 from ferry_format import envelope
 from ferry_format.container import GENESIS_DIGEST
-from ferry_format.envelope import Content, Envelope
+from ferry_format.envelope import Content, Entry, Part, Tombstone
 from ferry_format.keys import KeyFile, KeyKind, generate, parse_key_file, private_text, public_text
 from ferry_format.suites import ed25519_hybrid as suite
 from tests.simulator.frames import LANE, NOW_MS, STREAM, Parts, Site
-from tests.simulator.lawful_contents import BATCH, HEARTBEAT, TOMBSTONE, every_width
+from tests.simulator.lawful_contents import (
+    BATCH,
+    HEARTBEAT,
+    LAST_PART,
+    TOMBSTONE,
+    WHOLE_OBJECT,
+    every_width,
+)
 from tests.simulator.unlawful_contents import all_of_them, entry
 
 VECTORS = Path(__file__).parents[2] / "ferry_format" / "vectors"
@@ -39,19 +46,32 @@ def entries_of(content: Content) -> list[dict[str, Any]]:
     """The manifest's words for a content's entries."""
     return [
         {
-            "kind": "envelope" if isinstance(entry, Envelope) else "tombstone",
+            "kind": type(entry).__name__.lower(),
             "message_id": entry.message_id.hex(),
             "channel": entry.channel,
             "channel_sequence": entry.channel_sequence,
-            "at_ms": entry.accepted_at_ms if isinstance(entry, Envelope) else entry.withdrawn_at_ms,
-            "text": entry.content_type if isinstance(entry, Envelope) else entry.reason,
-            "payload_bytes": len(entry.payload) if isinstance(entry, Envelope) else None,
-            "payload_sha256": suite.digest(entry.payload).hex()
-            if isinstance(entry, Envelope)
-            else None,
+            "at_ms": entry.withdrawn_at_ms
+            if isinstance(entry, Tombstone)
+            else entry.accepted_at_ms,
+            "text": entry.reason if isinstance(entry, Tombstone) else entry.content_type,
+            "payload_bytes": None if isinstance(entry, Tombstone) else len(entry.payload),
+            "payload_sha256": None
+            if isinstance(entry, Tombstone)
+            else suite.digest(entry.payload).hex(),
+            **_part_words(entry),
         }
         for entry in content.entries
     ]
+
+
+def _part_words(entry: Entry) -> dict[str, Any]:
+    if not isinstance(entry, Part):
+        return {}
+    return {
+        "object_bytes": entry.object_bytes,
+        "number": entry.number,
+        "object_digest": entry.digest.hex(),
+    }
 
 
 @dataclass
@@ -99,6 +119,8 @@ def make_valid(made: Collection) -> dict[int, bytes]:
         previous = suite.digest(stream[sequence][:-64])
     for name, content, what in (
         ("tombstone", TOMBSTONE, "a withdrawn message"),
+        ("object-of-one-part", WHOLE_OBJECT, "an object of one part"),
+        ("object-last-part", LAST_PART, "the second part of two; the first is 4 MiB of zeros"),
         ("every-width", every_width(), "each width of integer, text and binary"),
     ):
         data = made.site.sealer().seal(1, GENESIS_DIGEST, content).data

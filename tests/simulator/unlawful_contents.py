@@ -13,7 +13,9 @@ BAD, LIMIT, SPELLING, TRAILING = (
     "trailing_bytes",
 )
 ONE = [0, bytes(16), "adt", 1, 1, "text/plain", b"x"]
+PART = [2, bytes(16), "img", 1, 1, "a/b", 1, 1, bytes(32), b"x"]
 NAMES = ("kind", "id", "channel", "sequence", "at", "type", "payload")
+PART_NAMES = (*NAMES[:-1], "object", "number", "digest", "payload")
 
 
 def pack(value: Any) -> bytes:
@@ -24,6 +26,12 @@ def entry(**changes: Any) -> bytes:
     """A content of one envelope, of which something is changed."""
     changed = [changes.get(name, value) for name, value in zip(NAMES, ONE, strict=True)]
     return pack([1, [["adt", 1]], [changed]])
+
+
+def part(**changes: Any) -> bytes:
+    """A content of one part, the only one of its object, of which something is changed."""
+    changed = [changes.get(name, value) for name, value in zip(PART_NAMES, PART, strict=True)]
+    return pack([1, [["img", 1]], [changed]])
 
 
 def spelt(plain: bytes, spelling: bytes) -> bytes:
@@ -58,7 +66,8 @@ def all_of_them() -> list[tuple[str, str, str, bytes]]:
         ("array-bomb", LIMIT, "2^32 - 1 entries announced", b"\x93\x01\x90\xdd\xff\xff\xff\xff"),
         ("many-entries", LIMIT, "4,097 entries announced", b"\x93\x01\x90\xdc\x10\x01"),
         ("many-channels", LIMIT, "1,025 channels announced", b"\x93\x01\xdc\x04\x01"),
-        ("eight-fields", LIMIT, "an entry of eight fields", pack([1, [], [[*ONE, 1]]])),
+        ("eight-fields", BAD, "an entry of eight fields", pack([1, [], [[*ONE, 1]]])),
+        ("eleven-fields", LIMIT, "an entry of eleven fields", pack([1, [], [[*PART, 1]]])),
         ("five-fields", BAD, "an entry of five fields", pack([1, [], [ONE[:5]]])),
         # Types
         ("nested", LIMIT, "a thousand arrays in an integer's place", b"\x93" + b"\x91" * 1000),
@@ -92,8 +101,18 @@ def all_of_them() -> list[tuple[str, str, str, bytes]]:
         ("no-payload", BAD, "an empty payload", entry(payload=b"")),
         ("bad-reason", BAD, "a reason with a capital", tombstone("Full")),
         ("long-reason", LIMIT, "a reason of 65 characters", tombstone("a" * 65)),
-        ("unknown-kind", BAD, "an entry of kind 2", entry(kind=2)),
+        ("unknown-kind", BAD, "an entry of kind 2 with seven fields", entry(kind=2)),
+        ("kind-3", BAD, "an entry of kind 3", part(kind=3)),
         ("tombstone-payload", BAD, "a tombstone with a payload", tombstone("full", b"x")),
+        ("part-0", BAD, "a part with number 0", part(number=0)),
+        ("part-too-high", BAD, "part 2 of an object of one", part(number=2)),
+        ("part-too-short", BAD, "a last part shorter than the rest", part(object=2)),
+        ("part-too-long", BAD, "a last part longer than the rest", part(payload=b"xx")),
+        ("part-empty", BAD, "an object of no bytes", part(object=0, payload=b"")),
+        ("part-too-many", LIMIT, "an object of 2^42 + 1 bytes", part(object=2**42 + 1)),
+        ("part-first-short", BAD, "a first part of one byte", part(object=2**22 + 1, digest=b"")),
+        ("part-no-digest", BAD, "a last part without a digest", part(digest=b"")),
+        ("part-text-digest", BAD, "a digest as text", part(digest="0" * 32)),
         # Between values
         ("channel-hole", BAD, "a channel sequence left out", two(sequence=3)),
         ("channel-backwards", BAD, "a channel sequence twice", two(sequence=1)),

@@ -42,10 +42,10 @@ class DyingJournal(JournalWriter):
         if due and when == "in_take":
             # The rows are written, the commit is not.
             self._stream = lambda _: os.kill(os.getpid(), signal.SIGKILL)
-        repeated = super().take(batch)
+        taken = super().take(batch)
         if due and when == "after_take":
             os.kill(os.getpid(), signal.SIGKILL)
-        return repeated
+        return taken
 
 
 def main() -> None:

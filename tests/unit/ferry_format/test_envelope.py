@@ -13,10 +13,12 @@ import msgpack
 import pytest
 
 from ferry_format import limits
-from ferry_format.envelope import Beacon, Content, Entry, Envelope, Tombstone, decode, encode
+from ferry_format.envelope import Beacon, Content, Entry, Envelope, Part, Tombstone, decode, encode
 from ferry_format.reasons import Refused
 
 ONE = Envelope(bytes(16), "adt", 1, 1, "text/plain", b"x")
+FIRST = Part(bytes(16), "img", 1, 1, "a/b", limits.PART_BYTES + 1, 1, b"", bytes(limits.PART_BYTES))
+LAST = replace(FIRST, number=2, digest=bytes(32), payload=b"x")
 GONE = Tombstone(bytes(16), "adt", 1, 1, "medium_full")
 
 
@@ -50,10 +52,13 @@ def refusal(made: Content) -> str:
         content(replace(ONE, accepted_at_ms=0)),
         content(replace(ONE, accepted_at_ms=limits.TIME_MS_MAX)),
         content(replace(ONE, payload=b"p" * limits.MESSAGE_BYTES_MAX)),
+        content(FIRST),
+        content(LAST),
+        content(replace(LAST, object_bytes=limits.PART_BYTES * 2, payload=FIRST.payload)),
         content(*many(4096)),
         content(beacon=tuple((f"c{n:04d}", 1) for n in range(1024))),
     ],
-    ids=range(12),
+    ids=range(15),
 )  # fmt: skip
 def test_what_is_just_lawful_reads_back(made: Content) -> None:
     assert decode(encode(made)) == made
@@ -79,6 +84,10 @@ def test_what_is_just_lawful_reads_back(made: Content) -> None:
         (content(replace(GONE, reason="Full")), "bad_content"),
         (content(replace(GONE, reason="a" * 65)), "content_limit"),
         (content(replace(GONE, withdrawn_at_ms=-1)), "bad_content"),
+        (content(replace(FIRST, digest=bytes(32))), "bad_content"),
+        (content(replace(FIRST, payload=FIRST.payload[1:])), "bad_content"),
+        (content(replace(LAST, digest=b"")), "bad_content"),
+        (content(replace(LAST, object_bytes=limits.OBJECT_BYTES_MAX + 1)), "content_limit"),
         (content(ONE, replace(ONE, channel="b")), "bad_content"),
         (content(ONE, beacon=()), "bad_content"),
         (content(ONE, beacon=(("adt", 2),)), "bad_content"),
@@ -89,7 +98,7 @@ def test_what_is_just_lawful_reads_back(made: Content) -> None:
         (replace(content(), sealed_at_ms=limits.TIME_MS_MAX + 1), "bad_content"),
         (content(*many(4097)), "content_limit"),
     ],
-    ids=range(26),
+    ids=range(30),
 )  # fmt: skip
 def test_a_sender_never_writes_what_a_reader_would_refuse(made: Content, code: str) -> None:
     assert refusal(made) == code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from datetime import UTC, datetime
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from ferry_format import envelope
 from ferry_format.container import Opener, Sealer
-from ferry_format.envelope import Content, Envelope
+from ferry_format.envelope import Content, Envelope, Part, Tombstone
 from ferry_format.keys import KeyKind, TrustedSender, TrustStore, generate
 from ferry_format.reasons import Refused
 from tests.simulator.independent_reader import (
@@ -69,20 +70,8 @@ def test_it_does_with_each_vector_what_the_manifest_says(vector: Vector) -> None
 
 
 def as_lists(content: Content) -> list[list[object]]:
-    return [
-        [
-            0,
-            e.message_id,
-            e.channel,
-            e.channel_sequence,
-            e.accepted_at_ms,
-            e.content_type,
-            e.payload,
-        ]
-        if isinstance(e, Envelope)
-        else [1, e.message_id, e.channel, e.channel_sequence, e.withdrawn_at_ms, e.reason]
-        for e in content.entries
-    ]
+    kinds = {Envelope: 0, Tombstone: 1, Part: 2}
+    return [[kinds[type(entry)], *astuple(entry)] for entry in content.entries]
 
 
 def pair() -> tuple[Sealer, Opener, Receiver]:

@@ -57,9 +57,14 @@ def test_with_all_keys_it_lists_the_entries_and_shows_no_payload() -> None:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("stream-2", "a heartbeat"), ("tombstone", "(medium_unavailable)")],
+    [
+        ("stream-2", "a heartbeat"),
+        ("tombstone", "(medium_unavailable)"),
+        ("object-last-part", "part 2 of 2 (object of 4194312 bytes)"),
+        ("object-of-one-part", "0 messages, 1 parts of objects, 0 tombstones"),
+    ],
 )
-def test_heartbeats_and_tombstones_are_told_as_such(name: str, words: str) -> None:
+def test_what_is_no_message_is_told_as_such(name: str, words: str) -> None:
     assert words in inspect(name, *SENDER, *LANE, *RECEIVER).output
 
 

@@ -101,7 +101,8 @@ def test_every_reason_of_the_specification_has_a_vector() -> None:
     upto_the_medium = source[source.index("## 4. The frame") : source.index("## 8. The medium")]
     named = {code for code in reasons.BY_CODE if f"`{code}`" in upto_the_medium}
     assert len(named) > 20
-    assert named - {vector.reason for vector in all_vectors()} == set()
+    # What one file shows; an object is broken between several (test_object_table.py).
+    assert named - {vector.reason for vector in all_vectors()} == {"object_broken"}
 
 
 def test_every_decision_of_the_stream_has_a_vector() -> None:

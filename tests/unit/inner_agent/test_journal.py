@@ -93,9 +93,8 @@ def test_what_a_crash_left_in_the_wal_alone_is_written_anew_at_the_next_start(wr
 
 def test_an_id_that_was_journaled_is_never_journaled_again(writer, reader):
     writer.take(batch(taken(1, message(1))))
-    assert writer.take(batch(taken(2, message(1, payload=b"other"), message(2)))) == {
-        (2, (1).to_bytes(16, "big"))
-    }
+    told = writer.take(batch(taken(2, message(1, payload=b"other"), message(2))))
+    assert told.repeated == {(2, (1).to_bytes(16, "big"))}
     assert [m.payload for m in reader.waiting("adt", 0, 10)] == [b"payload", b"payload"]
     assert reader.counts().messages == {"adt": 2}
 
@@ -103,7 +102,7 @@ def test_an_id_that_was_journaled_is_never_journaled_again(writer, reader):
 def test_payloads_are_not_readable_in_the_files(writer, path):
     writer.take(batch(taken(1, message(1, payload="王小明".encode() * 3))))
     writer.refuse(refused("王小明".encode()), 1)
-    files = b"".join(file.read_bytes() for file in path.parent.iterdir())
+    files = b"".join(file.read_bytes() for file in path.parent.iterdir() if file.is_file())
     assert "王小明".encode() not in files
     assert stat.S_IMODE(path.stat().st_mode) & 0o007 == 0
 
