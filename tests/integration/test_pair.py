@@ -237,7 +237,8 @@ def shorten_the_wait(pair: Pair, policy: Path) -> None:
     from ferry_runtime.policy import sign
     from ferry_runtime.secrets import read_key
 
-    policy.write_text(policy.read_text().replace("version = 1", "version = 1\ngap_wait_s = 0.5", 1))
+    text = policy.read_text()
+    policy.write_text(text.replace("gap_wait_s = 30.0", "gap_wait_s = 0.5", 1))
     sign(policy, read_key(pair.agents.keys / "security-admin.key", KeyKind.SECURITY_ADMIN))
 
 

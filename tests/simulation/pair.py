@@ -1,4 +1,4 @@
-"""Both agents' own code under a scheduler that draws every next step, and a reference beside them.
+"""Both agents' own code under a driver that draws every next step, and a reference beside them.
 
 Real: admission's fingerprints, the committer, the spool, the format, the verifier's streams, gaps,
 journal and holds, the replayer's queue, decisions and delivery store. Simulated: time, the medium,
@@ -37,12 +37,13 @@ CHANNELS = {"adt": False, "lab": True}
 """Name, and whether its messages are ordered by key."""
 
 PATIENTS = 3
-ANSWERS: list[SinkResult] = [
-    *[Delivered()] * 12,
-    Failed(reasons.SINK_FAILED),
-    Failed(reasons.SINK_UNREACHABLE),
-    Failed(reasons.SINK_NO_ANSWER),
-]
+ANSWERS: dict[str, SinkResult] = {
+    "takes it": Delivered(),
+    "fails": Failed(reasons.SINK_FAILED),
+    "is away": Failed(reasons.SINK_UNREACHABLE),
+    "does not answer": Failed(reasons.SINK_NO_ANSWER),
+}
+ANSWERS_DRAWN = [*["takes it"] * 12, "fails", "is away", "does not answer"]
 
 
 class Killed(BaseException):
@@ -246,7 +247,7 @@ class Replayer:
         message = self.journal.get(position)
         if message is None:
             raise Wrong(f"{channel}: position {position} is gone")
-        result = self.pair.chance.choice(ANSWERS)
+        result = ANSWERS[self.pair.chance.choice(ANSWERS_DRAWN)]
         if isinstance(result, Delivered) or self.pair.chance.random() < 0.3:
             # Or the sink took it, and its answer was lost.
             self.pair.sink.take(channel, int(message.payload), message.message_id)
@@ -287,11 +288,14 @@ class Replayer:
 
 
 class SimulatedPair:
-    """Draws steps from `seed`. Raises Wrong where the promise is broken."""
+    """Takes steps that a driver chooses; all else that is left to chance comes from `chance`.
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    Steps raise Wrong where the promise is broken.
+    """
+
+    def __init__(self, folder: Path, chance: random.Random) -> None:
         self.folder = folder
-        self.chance = random.Random(seed)
+        self.chance = chance
         self.now_s = 1_000.0
         self.now_ms = 1_790_000_000_000
         self.steps = self.kills = 0
@@ -303,16 +307,16 @@ class SimulatedPair:
         self.inner = Inner(self)
         self.replayer = Replayer(self)
         self._steps: list[tuple[Callable[[], None], int]] = [
-            (self._send, 30),
-            (self._verify, 25),
-            (self._deliver, 40),
-            (self._commit_outcomes, 12),
-            (self._heartbeat, 3),
-            (self._time_passes, 8),
-            (self._trouble, 4),
-            (self._medium_changes, 4),
-            (self._resend, 2),
-            (self._kill_one, 2),
+            (self.send, 30),
+            (self.verify, 25),
+            (self.deliver, 40),
+            (self.commit_outcomes, 12),
+            (self.heartbeat, 3),
+            (self.time_passes, 8),
+            (self.trouble, 4),
+            (self.medium_changes, 4),
+            (self.resend, 2),
+            (self.kill_one, 2),
         ]
 
     def close(self) -> None:
@@ -329,7 +333,7 @@ class SimulatedPair:
                 raise Killed
 
     def run(self, steps: int) -> None:
-        """So many steps, and then a day on which all is well."""
+        """So many steps, drawn by their weights, and then a day on which all is well."""
         work, weights = zip(*self._steps, strict=True)
         for step in self.chance.choices(work, weights, k=steps):
             self.steps += 1
@@ -338,7 +342,8 @@ class SimulatedPair:
 
     # --- steps
 
-    def _send(self) -> None:
+    def send(self) -> None:
+        """Each sender sends what it was not acknowledged for yet."""
         if self.outer.committer is None:
             self._alive(self.outer.start)
             return
@@ -346,7 +351,8 @@ class SimulatedPair:
         if channels:
             self._may_die(lambda: self._alive(lambda: self.outer.send(channels)), self._outer_died)
 
-    def _heartbeat(self) -> None:
+    def heartbeat(self) -> None:
+        """A file without entries."""
         if self.outer.committer is not None:
             self._may_die(self._alive_heartbeat, self._outer_died)
 
@@ -354,24 +360,29 @@ class SimulatedPair:
         if self.outer.committer is not None:
             self._alive(self.outer.committer.heartbeat)
 
-    def _verify(self) -> None:
+    def verify(self) -> None:
+        """The verifier takes what is next, and looks."""
         self._may_die(lambda: self._alive(self.inner.step), self.inner.start)
 
-    def _deliver(self) -> None:
+    def deliver(self) -> None:
+        """The replayer makes one attempt on one channel."""
         channel = self.chance.choice(list(CHANNELS))
         self._may_die(lambda: self.replayer.step(channel), self.replayer.start)
 
-    def _commit_outcomes(self) -> None:
+    def commit_outcomes(self) -> None:
+        """The replayer records what became of its attempts."""
         self.replayer.commit()
 
-    def _time_passes(self) -> None:
+    def time_passes(self) -> None:
+        """Up to an hour."""
         self._pass(self.chance.choice([0.1, 1.0, 5.0, 31.0, 3600.0]))
 
     def _pass(self, seconds: float) -> None:
         self.now_s += seconds
         self.now_ms += int(seconds * 1000)
 
-    def _trouble(self) -> None:
+    def trouble(self) -> None:
+        """The medium or a clock goes wrong, or the medium is well again."""
         kind = self.chance.choice(["full", "away", "undecided", "heal", "heal", "clock"])
         if kind == "heal":
             self.medium.heal()
@@ -381,7 +392,8 @@ class SimulatedPair:
         else:
             setattr(self.medium, kind, True)
 
-    def _medium_changes(self) -> None:
+    def medium_changes(self) -> None:
+        """A file is lost, damaged, or comes back."""
         recent = list(self.medium.files)[-20:]
         if recent and self.chance.random() < 0.6:
             place = self.chance.choice(recent)
@@ -390,13 +402,15 @@ class SimulatedPair:
         elif self.medium.gone:
             self.medium.come_back(self.chance.choice(list(self.medium.gone)))
 
-    def _resend(self) -> None:
+    def resend(self) -> None:
+        """An operator has some of the last files published again."""
         if self.outer.spool is not None:
             last = self.outer.spool.head().last_sequence
             first = max(1, last - self.chance.randrange(1, 30))
             self.outer.resend(first, last)
 
-    def _kill_one(self) -> None:
+    def kill_one(self) -> None:
+        """One of the three processes dies between two pieces of work."""
         self.kills += 1
         self.chance.choice([self._outer_died, self.inner.start, self.replayer.start])()
 
@@ -405,7 +419,7 @@ class SimulatedPair:
         self._alive(self.outer.start)
 
     def _may_die(self, work: Callable[[], object], died: Callable[[], None]) -> None:
-        if self.chance.random() < 0.04:
+        if self.chance.random() >= 0.96:
             self._dies_in = self.chance.randrange(1, 7)
         try:
             work()

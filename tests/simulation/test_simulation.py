@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import random
 import shutil
 import tempfile
 from collections import Counter
@@ -50,7 +51,7 @@ def simulate(folder: Path, seed: int, days: int) -> Counter[str]:
     folder.mkdir()
     with pytest.MonkeyPatch.context() as patched:
         cheap_suite.install(patched)
-        pair = SimulatedPair(folder, seed)
+        pair = SimulatedPair(folder, random.Random(seed))
         patched.setattr(sending_side, "now_ms", lambda: pair.now_ms)
         try:
             for day in range(days):

@@ -2,12 +2,17 @@ from dataclasses import replace
 
 import pytest
 
+from ferry_format import limits
+from ferry_format.envelope import Part
+from ferry_format.parts import object_digest, part_digest
 from ferry_format.stream import Link
 from inner_agent.at_rest import PayloadCipher
 from inner_agent.delivery import Progress, State
 from inner_agent.delivery_store import DeliveryStore, Outcome
 from inner_agent.journal import GapRecord, JournalReader, StreamRecord
 from inner_agent.journal_writer import Batch, JournalWriter, NewMessage, TakenFile
+from inner_agent.object_table import NewPart
+from inner_agent.quarantine import QuarantineReader
 from inner_agent.retention import Retention, RetentionPolicy, settled
 
 CIPHER = PayloadCipher(bytes(32))
@@ -173,3 +178,67 @@ def test_a_sweep_comes_past_what_waits_in_front(tmp_path, journal, reader, monke
     while keeper.prune(NOW_MS).more:
         pass
     assert [record.position for record in reader.find()] == [3, 2, 1]
+
+
+def arrives(writer, number, age_hours, *, parts, of=2):
+    """A file with some parts of object `number`, which has `of` parts of 4 bytes."""
+    payloads = [b"abcd"] * of
+    digest = object_digest(map(part_digest, payloads))
+    new = []
+    for one in parts:
+        part = Part(
+            number.to_bytes(16, "big"), "adt", number * 10 + one, 0, "a/b", of * 4, one,
+            digest if one == of else b"", payloads[one - 1],
+        )  # fmt: skip
+        new.append(NewPart(part, part.payload))
+    file = TakenFile(
+        number * 10 + parts[0], Link(bytes([number]) * 32, bytes(32)), 1, late=False,
+        messages=(), tombstones=(), refused=(), parts=tuple(new),
+    )  # fmt: skip
+    stream = StreamRecord(STREAM, "front", "trusted", number * 10 + 9, b"d" * 32, 0, 0, 0)
+    writer.take(Batch(NOW_MS - age_hours * HOUR_MS, stream, (file,), {}))
+
+
+def kept_objects(tmp_path):
+    return sorted(int(path.name, 16) for path in (tmp_path / "objects").iterdir())
+
+
+@pytest.fixture
+def _small_parts(monkeypatch):
+    monkeypatch.setattr(limits, "PART_BYTES", 4)
+
+
+@pytest.mark.usefixtures("_small_parts")
+def test_an_objects_parts_go_with_its_payload(tmp_path, journal, reader):
+    arrives(journal, 1, 50, parts=[1, 2])
+    arrives(journal, 2, 5, parts=[1, 2])
+    assert journal.used_bytes() > 16
+    delivery(tmp_path, 2)
+    assert retention(tmp_path, journal).prune(NOW_MS).payloads == 1
+    assert kept_objects(tmp_path) == [2]
+    [left] = reader.waiting("adt", 0, 10)
+    assert left.large.read(2) == b"abcd"
+
+
+@pytest.mark.usefixtures("_small_parts")
+def test_an_object_that_waits_too_long_for_parts_is_given_up_and_entered(tmp_path, journal):
+    arrives(journal, 1, 50, parts=[1])
+    arrives(journal, 2, 5, parts=[2])
+    pruned = retention(tmp_path, journal).prune(NOW_MS)
+    assert [one.message_id for one in pruned.incomplete] == [(1).to_bytes(16, "big")]
+    assert kept_objects(tmp_path) == [2]
+    with QuarantineReader(journal.path, CIPHER) as quarantine:
+        [entry] = quarantine.newest()
+    assert (entry.reason, entry.channel) == ("object_incomplete", "adt")
+    arrives(journal, 1, 0, parts=[2])
+    assert kept_objects(tmp_path) == [2]
+
+
+@pytest.mark.usefixtures("_small_parts")
+def test_parts_count_against_the_journals_size(tmp_path, journal):
+    before = journal.used_bytes()
+    arrives(journal, 1, 1, parts=[1], of=1000)
+    one_part = journal.used_bytes()
+    assert one_part - before >= 4
+    arrives(journal, 2, 1, parts=[1, 2])
+    assert journal.used_bytes() - one_part >= 8
