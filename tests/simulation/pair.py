@@ -36,6 +36,20 @@ from validators.verdict import Accepted, Verdict
 CHANNELS = {"adt": False, "lab": True}
 """Name, and whether its messages are ordered by key."""
 
+STEPS = {
+    "send": 30,
+    "verify": 25,
+    "deliver": 40,
+    "commit_outcomes": 12,
+    "heartbeat": 3,
+    "time_passes": 8,
+    "trouble": 4,
+    "medium_changes": 4,
+    "resend": 2,
+    "kill_one": 2,
+}
+"""What can happen next, each a method of SimulatedPair, and how often against the others."""
+
 PATIENTS = 3
 ANSWERS: dict[str, SinkResult] = {
     "takes it": Delivered(),
@@ -306,18 +320,6 @@ class SimulatedPair:
         self._alive(self.outer.start)
         self.inner = Inner(self)
         self.replayer = Replayer(self)
-        self._steps: list[tuple[Callable[[], None], int]] = [
-            (self.send, 30),
-            (self.verify, 25),
-            (self.deliver, 40),
-            (self.commit_outcomes, 12),
-            (self.heartbeat, 3),
-            (self.time_passes, 8),
-            (self.trouble, 4),
-            (self.medium_changes, 4),
-            (self.resend, 2),
-            (self.kill_one, 2),
-        ]
 
     def close(self) -> None:
         self.outer.stop()
@@ -334,10 +336,9 @@ class SimulatedPair:
 
     def run(self, steps: int) -> None:
         """So many steps, drawn by their weights, and then a day on which all is well."""
-        work, weights = zip(*self._steps, strict=True)
-        for step in self.chance.choices(work, weights, k=steps):
+        for name in self.chance.choices(list(STEPS), STEPS.values(), k=steps):
             self.steps += 1
-            step()
+            getattr(self, name)()
         self.all_is_well()
 
     # --- steps

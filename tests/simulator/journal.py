@@ -26,6 +26,7 @@ class StandInMessage:
     late: bool
     payload: bytes
     order_key: bytes | None = None
+    large: None = None
 
 
 def message(
