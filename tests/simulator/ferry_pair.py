@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from ferry_format.keys import KeyFile, KeyKind, generate, private_text, public_text
+from ferry_format.keys import KeyFile, KeyKind, generate, parse_key_file, private_text, public_text
 from ferry_runtime.policy import sign
 from tests.simulator.namespaces import Namespace
 
@@ -56,6 +56,7 @@ class FerryPair:
     inner_namespace: Namespace | None = None
     heartbeat_s: float = 1.0
     gap_wait_s: float = 30.0
+    medium_keep_hours: float = 72.0
     outer_metrics_port: int = 0
     inner_metrics_port: int = 0
     validator_processes: int = 1
@@ -74,7 +75,7 @@ class FerryPair:
     # --- files ------------------------------------------------------------------------------
 
     def write(self) -> None:
-        """Make folders, keys, configurations and signed policies."""
+        """Make folders, keys that are not there, configurations and signed policies."""
         for path in (self.medium, self.keys, self.outer_state, self.inner_state, self.logs):
             path.mkdir(parents=True, exist_ok=True)
             path.chmod(0o700 if path != self.medium else 0o755)
@@ -112,8 +113,10 @@ class FerryPair:
         return self.folder / "logs"
 
     def _make_key(self, kind: KeyKind, name: str) -> KeyFile:
-        key = generate(kind, name, datetime.now(UTC))
         path = self.keys / f"{name}.key"
+        if path.exists():
+            return parse_key_file(path.read_text(), name)
+        key = generate(kind, name, datetime.now(UTC))
         path.touch(mode=0o600)
         path.write_text(private_text(key))
         if key.public is not None:
@@ -137,6 +140,7 @@ security_admin = "{self.keys}/security-admin.pub"
 [medium]
 path = "{self.medium}"
 heartbeat_s = {self.heartbeat_s}
+keep_hours = {float(self.medium_keep_hours)}
 [intake]
 validator_processes = {self.validator_processes}
 [metrics]
