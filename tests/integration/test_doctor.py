@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -274,6 +275,7 @@ def publish_sealed_at(pair: FerryPair, at_s: float) -> None:
 
 def test_a_key_that_the_policy_does_not_know_is_the_inners_policys(pair: FerryPair) -> None:
     publish_sealed_at(pair, time.time())
+    shutil.rmtree(pair.keys)
     pair.write()  # other keys, and policies that name them
     told = [one for one in bad(pair, "inner", "--wait-s", "0") if "refused" in str(one["seen"])]
     assert [one["cause"] for one in told] == ["inner"]
