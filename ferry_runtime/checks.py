@@ -176,7 +176,11 @@ class Findings:
         self, path: KeyPath, content: ContentPolicy, channel_bytes_max: int, folder: Path
     ) -> None:
         """A channel's content part fits its channel, and its schema is the one that was signed."""
-        for key, family in (("hl7v2", content.hl7v2), ("json", content.json_)):
+        for key, family in (
+            ("hl7v2", content.hl7v2),
+            ("json", content.json_),
+            ("xml", content.xml),
+        ):
             if family is None or "message_bytes_max" not in family.model_fields_set:
                 continue
             if family.message_bytes_max > channel_bytes_max:

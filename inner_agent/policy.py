@@ -102,12 +102,12 @@ class InnerChannel(Section):
     order_by: OrderBy = Field(
         default="channel",
         description="What keeps its order while a message is retried: channel keeps all of it. An "
-        "HL7 v2 component (PID-3, PID-3.1) or a JSON pointer (/patient/id) keeps that of messages "
-        "with the same value there, so that one that is refused holds up no other patient's. Only "
-        "a keyed digest of the value is stored.",
+        "HL7 v2 component (PID-3, PID-3.1), a JSON pointer or an XML path (/patient/id) keeps that "
+        "of messages with the same value there, so that one that is refused holds up no other "
+        "patient's. Only a keyed digest of the value is stored.",
     )
     content: ContentPolicy = Field(
-        description="What is accepted: exactly one of the families hl7v2 and json."
+        description="What is accepted: exactly one of the families hl7v2, json and xml."
     )
 
     @model_validator(mode="after")
@@ -121,10 +121,11 @@ class InnerChannel(Section):
     @model_validator(mode="after")
     def _order_by_is_of_the_family(self) -> Self:
         is_pointer = self.order_by.startswith("/")
-        if self.order_by != "channel" and is_pointer != (self.content.json_ is not None):
+        if self.order_by != "channel" and is_pointer != (self.content.hl7v2 is None):
             raise Mistake(
                 "has an order_by of another family than its content",
-                "Write an HL7 v2 component (PID-3.1) for hl7v2, a JSON pointer for json.",
+                "Write an HL7 v2 component (PID-3.1) for hl7v2, a JSON pointer for json, a path "
+                "for xml.",
             )
         return self
 

@@ -88,7 +88,7 @@ class OuterChannel(Section):
         "sender (MSH-10, Idempotency-Key, file name) but other bytes.",
     )
     content: ContentPolicy = Field(
-        description="What may cross: exactly one of the families hl7v2 and json."
+        description="What may cross: exactly one of the families hl7v2, json and xml."
     )
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from validators.hl7v2.validator import HL7v2Validator
 from validators.json_schema import JsonValidator
 from validators.policy import ContentPolicy
+from validators.xml.validator import XmlValidator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,4 +42,6 @@ def build(
         return HL7v2Validator(content.hl7v2, order_by)
     if content.json_ is not None:
         return JsonValidator(content.json_, schemas, order_by)
+    if content.xml is not None:
+        return XmlValidator(content.xml, order_by)
     raise AssertionError("ContentPolicy holds exactly one family")
