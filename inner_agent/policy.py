@@ -156,10 +156,9 @@ class InnerPolicy(Document):
     )
 
     def schema_files(self) -> Iterator[tuple[str, str]]:
-        """The (file name, SHA-256) of every JSON Schema that the channels name."""
+        """The (file name, SHA-256) of every schema that the channels name."""
         for channel in self.channels:
-            if channel.content.json_ is not None:
-                yield channel.content.json_.schema_file, channel.content.json_.schema_sha256
+            yield from channel.content.schema_files()
 
     def trusted_senders(self) -> tuple[TrustedSender, ...]:
         """The senders for the format's trust store, revoked ones included."""

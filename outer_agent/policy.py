@@ -115,10 +115,9 @@ class OuterPolicy(Document):
     )
 
     def schema_files(self) -> Iterator[tuple[str, str]]:
-        """The (file name, SHA-256) of every JSON Schema that the channels name."""
+        """The (file name, SHA-256) of every schema that the channels name."""
         for channel in self.channels:
-            if channel.content.json_ is not None:
-                yield channel.content.json_.schema_file, channel.content.json_.schema_sha256
+            yield from channel.content.schema_files()
 
 
 def load_policy(path: Path, security_admin_public: Path) -> OuterPolicy:

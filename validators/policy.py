@@ -6,6 +6,7 @@ Models only; `registry.build` turns them into validators. Unknown keys are refus
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -81,6 +82,9 @@ MessageTypeSource = Annotated[
         "write a name of letters, digits and _ . ^ -, or a JSON pointer that begins with /",
     ),
 ]
+
+
+Sha256Hex = Annotated[str, _matches(r"[0-9a-f]{64}", "write 64 lower-case hex digits")]
 
 
 class _Model(BaseModel):
@@ -174,12 +178,10 @@ class JsonPolicy(_Model):
     schema_file: Annotated[str, Field(min_length=1)] = Field(
         description=("File of the JSON Schema (2020-12), in the policy's folder or below.")
     )
-    schema_sha256: Annotated[str, _matches(r"[0-9a-f]{64}", "write 64 lower-case hex digits")] = (
-        Field(
-            description=(
-                "SHA-256 of that file, 64 lower-case hex digits: the policy's signature covers "
-                "the schema by it (sha256sum FILE)."
-            )
+    schema_sha256: Sha256Hex = Field(
+        description=(
+            "SHA-256 of that file, 64 lower-case hex digits: the policy's signature covers "
+            "the schema by it (sha256sum FILE)."
         )
     )
     message_type: MessageTypeSource = Field(
@@ -265,6 +267,16 @@ class XmlPolicy(_Model):
     cda: CdaPolicy | None = Field(
         default=None, description="Where it stands, every message must be a CDA R2 document."
     )
+    schema_file: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description=(
+            "File of an XML Schema (1.0) that each message must satisfy, in the policy's folder "
+            "or below; one file, without include and import."
+        ),
+    )
+    schema_sha256: Sha256Hex | None = Field(
+        default=None, description="SHA-256 of that file, 64 lower-case hex digits (sha256sum FILE)."
+    )
     control_id: XmlValuePath | None = Field(
         default=None,
         description=(
@@ -306,6 +318,12 @@ class XmlPolicy(_Model):
     )
 
     @model_validator(mode="after")
+    def _a_schema_has_a_hash(self) -> Self:
+        if (self.schema_file is None) != (self.schema_sha256 is None):
+            raise ValueError("name schema_file and schema_sha256 together")
+        return self
+
+    @model_validator(mode="after")
     def _verbatim_changes_nothing(self) -> Self:
         if self.fidelity == "verbatim" and (
             self.soap == "strip" or self.unknown_elements == "strip"
@@ -327,3 +345,9 @@ class ContentPolicy(_Model):
         if sum(each is not None for each in families) != 1:
             raise ValueError("name exactly one content family: hl7v2, json or xml")
         return self
+
+    def schema_files(self) -> Iterator[tuple[str, str]]:
+        """The (file name, SHA-256) of every schema that the family names."""
+        for family in (self.json_, self.xml):
+            if family is not None and family.schema_file and family.schema_sha256:
+                yield family.schema_file, family.schema_sha256

@@ -43,5 +43,5 @@ def build(
     if content.json_ is not None:
         return JsonValidator(content.json_, schemas, order_by)
     if content.xml is not None:
-        return XmlValidator(content.xml, order_by)
+        return XmlValidator(content.xml, schemas, order_by)
     raise AssertionError("ContentPolicy holds exactly one family")

@@ -25,7 +25,7 @@ REFUSED_VALID = {"C-CDA-Examples/CCD.xml", "FHIR-Converter/CCD.ccda"}
 
 @pytest.fixture(scope="module")
 def validator() -> XmlValidator:
-    return XmlValidator(XmlPolicy.model_validate({"roots": "any", "elements": "any"}))
+    return XmlValidator(XmlPolicy.model_validate({"roots": "any", "elements": "any"}), {})
 
 
 def meaning(data: bytes) -> object:

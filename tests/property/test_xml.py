@@ -15,9 +15,10 @@ from validators.xml.validator import XmlValidator
 VALIDATOR = XmlValidator(
     XmlPolicy.model_validate(
         {"roots": "any", "elements": ["/a/b/**"], "unknown_elements": "strip", "soap": "strip"}
-    )
+    ),
+    {},
 )
-OPEN = XmlValidator(XmlPolicy.model_validate({"roots": "any", "elements": "any"}))
+OPEN = XmlValidator(XmlPolicy.model_validate({"roots": "any", "elements": "any"}), {})
 
 texts = st.text("ab &<>\"'中\t\n\U00020000é]", max_size=8)
 names = st.sampled_from(["a", "b", "p:b", "q:c"])

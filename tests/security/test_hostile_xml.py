@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import Final
 
@@ -10,7 +11,7 @@ import pytest
 from tests.simulator.corpora import samples
 from validators.policy import ContentPolicy
 from validators.registry import build
-from validators.verdict import Accepted, Verdict
+from validators.verdict import Accepted, Rejected, Verdict
 from validators.worker import ContentSpec, WorkerPool
 from validators.worker.sandbox import Limits
 
@@ -82,6 +83,21 @@ def test_a_bomb_is_judged_in_time_and_memory_by_a_real_worker(name: str) -> None
         assert isinstance(verdicts[0], Accepted) == (name == "references")
         assert isinstance(verdicts[1], Accepted)
         assert verdicts[1].payload == '<a xmlns="urn:a">中<b></b></a>'.encode()
+
+
+def test_a_schema_serves_in_a_real_worker() -> None:
+    xsd = b"""<s:schema xmlns:s="http://www.w3.org/2001/XMLSchema">
+<s:element name="o"><s:simpleType><s:restriction base="s:string">
+<s:pattern value="\\p{IsCJKUnifiedIdeographs}+"/>
+</s:restriction></s:simpleType></s:element></s:schema>"""
+    named = {"schema_file": "o.xsd", "schema_sha256": hashlib.sha256(xsd).hexdigest()}
+    xml = {"roots": ["o"], "elements": "any"} | named
+    spec = ContentSpec(ContentPolicy.model_validate({"xml": xml}), {"o.xsd": xsd})
+    with WorkerPool({"x": spec}) as pool:
+        good, bad = pool.validate_many([("x", "<o>中文</o>".encode()), ("x", b"<o>1</o>")])
+        assert isinstance(good, Accepted)
+        assert isinstance(bad, Rejected)
+        assert bad.reason.code == "schema_mismatch"
 
 
 @pytest.mark.parametrize("name", BOMBS)

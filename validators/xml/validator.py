@@ -17,10 +17,13 @@ from validators.verdict import Accepted, Rejected, Verdict
 from validators.xml import cda, soap
 from validators.xml.parse import drop_schema_hints, parse, write
 from validators.xml.paths import ValuePath, local_name_of
+from validators.xml.schema import Schema
 from validators.xml.source_text import decode, without_prolog
 from validators.xml.whitelist import Whitelist
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lxml.etree import _Element
 
     from validators.policy import XmlPolicy
@@ -33,8 +36,12 @@ _TYPE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.^-]{0,63}")
 class XmlValidator:
     """A channel's whitelist, prepared once and applied to each message."""
 
-    def __init__(self, policy: XmlPolicy, order_by: str | None = None) -> None:
+    def __init__(
+        self, policy: XmlPolicy, schemas: Mapping[str, bytes], order_by: str | None = None
+    ) -> None:
         self._policy = policy
+        named = policy.schema_file
+        self._schema = None if named is None else Schema(named, policy.schema_sha256, schemas)
         self._whitelist = Whitelist(policy)
         self._control_id = None if policy.control_id is None else ValuePath.parse(policy.control_id)
         self._order_by = None if order_by is None else ValuePath.parse(order_by)
@@ -59,11 +66,13 @@ class XmlValidator:
         refuses = policy.processing_instructions == "refuse"
         text = without_prolog(decode(payload), instructions_refused=refuses)
         root = self._message(parse(text, policy))
-        if policy.fidelity == "rebuilt":
-            drop_schema_hints(root)
+        # Before the schema judges: libxml2 itself would follow them.
+        drop_schema_hints(root)
         self._whitelist.apply(root)
         if policy.cda is not None:
             cda.check(root, policy.cda)
+        if self._schema is not None:
+            self._schema.check(root)
         rebuilt = write(root)
         accepted = payload if policy.fidelity == "verbatim" else rebuilt
         # What grew here would be refused by the same policy at the other end.

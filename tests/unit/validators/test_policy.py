@@ -56,6 +56,7 @@ def test_each_family_is_built() -> None:
         {"xml": XML | {"fidelity": "verbatim", "soap": "strip"}},
         {"xml": XML | {"fidelity": "verbatim", "unknown_elements": "strip"}},
         {"xml": XML | {"cda": {}}},
+        {"xml": XML | {"schema_file": "o.xsd"}},
         {"hl7v2": HL7 | {"unknown": 1}},
         {"hl7v2": HL7 | {"messages": []}},
         {"hl7v2": HL7 | {"messages": ["ADT A01"]}},

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 
 import pytest
 
+from validators.json_schema import SchemaError
 from validators.order_key import digest_of
 from validators.policy import XmlPolicy
 from validators.verdict import Accepted, Rejected
 from validators.xml.validator import XmlValidator
 
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
+XSD = b"""<s:schema xmlns:s="http://www.w3.org/2001/XMLSchema">
+<s:element name="o"><s:complexType><s:sequence>
+<s:element name="n" type="s:int"/></s:sequence></s:complexType></s:element></s:schema>"""
+IMPORTING = b"""<s:schema xmlns:s="http://www.w3.org/2001/XMLSchema">
+<s:import namespace="urn:x" schemaLocation="http://127.0.0.1/x.xsd"/></s:schema>"""
+DOCTYPED = b"<!DOCTYPE s>" + XSD
+SCHEMAS = {"o.xsd": XSD, "importing.xsd": IMPORTING, "doctyped.xsd": DOCTYPED, "no.xsd": b"<a/>"}
 ANY = {"roots": "any", "elements": "any"}
 
 
@@ -19,7 +28,7 @@ def judged(
     message: str | bytes, order_by: str | None = None, **keys: object
 ) -> Accepted | Rejected:
     data = message.encode() if isinstance(message, str) else message
-    validator = XmlValidator(XmlPolicy.model_validate(ANY | keys), order_by)
+    validator = XmlValidator(XmlPolicy.model_validate(ANY | keys), SCHEMAS, order_by)
     verdict = validator.validate(data)
     if isinstance(verdict, Accepted):
         assert validator.validate(verdict.payload) == verdict
@@ -226,3 +235,31 @@ def test_an_attachment_crosses_where_allowed_in_one_spelling() -> None:
     for bad in ("QQ", "QR==", "Q*==", "QQ==QQ==", "中"):
         assert reason(attached(bad), cda=allowing) == "not_well_formed"
     assert reason(attached("<b/>"), cda=allowing) == "attachment_not_allowed"
+
+
+def schema_keys(name: str) -> dict[str, object]:
+    return {"schema_file": name, "schema_sha256": hashlib.sha256(SCHEMAS[name]).hexdigest()}
+
+
+def test_a_message_satisfies_the_channels_schema() -> None:
+    keys = schema_keys("o.xsd")
+    assert crossing("<o><n>1</n></o>", **keys) == "<o><n>1</n></o>"
+    verdict = judged("<o><n>Zhang San</n></o>", **keys)
+    assert isinstance(verdict, Rejected)
+    assert verdict.reason.code == "schema_mismatch"
+    assert "Zhang" not in verdict.place
+    hinted = f'<o xmlns:x="{XSI}" x:noNamespaceSchemaLocation="http://127.0.0.1/"><n>1</n></o>'
+    assert crossing(hinted, fidelity="verbatim", **keys) == hinted
+
+
+@pytest.mark.parametrize("name", ["importing.xsd", "doctyped.xsd", "no.xsd"])
+def test_a_schema_that_leaves_its_file_or_is_none_is_refused(name: str) -> None:
+    with pytest.raises(SchemaError):
+        judged("<o/>", **schema_keys(name))
+
+
+def test_only_the_signed_schema_serves() -> None:
+    with pytest.raises(SchemaError, match="SHA-256"):
+        judged("<o/>", **schema_keys("o.xsd") | {"schema_sha256": "0" * 64})
+    with pytest.raises(SchemaError, match="absent"):
+        judged("<o/>", schema_file="other.xsd", schema_sha256="0" * 64)
