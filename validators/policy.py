@@ -302,8 +302,8 @@ class XmlPolicy(_Model):
     elements_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=50_000,
         description=(
-            "Most elements in a message. What holds more than four times as many < or = is "
-            "refused before it is parsed."
+            "Most elements in a message. What holds more than four times as many < or =, or "
+            "more xmlns: than elements_max, is refused before it is parsed."
         ),
     )
     attributes_max: Annotated[int, Field(ge=1, le=1_000)] = Field(

@@ -61,6 +61,8 @@ BOMBS: Final = {
     "elements": b"<a>" + b"<b/>" * (SIXTEEN // 4 - 10) + b"</a>",
     "attributes": b"<a " + b" ".join(b"a%d=''" % n for n in range(1_000_000)) + b"/>",
     "namespaces": b"<a " + b" ".join(b"xmlns:a%d='u:a'" % n for n in range(100_000)) + b"/>",
+    "attributes allowed": b"<a " + b" ".join(b"a%d=''" % n for n in range(199_000)) + b"/>",
+    "namespaces allowed": b"<a " + b" ".join(b"xmlns:a%d='u:a'" % n for n in range(49_000)) + b"/>",
     "depth": b"<a>" * (SIXTEEN // 3),
     "one text": b"<a>" + b"x" * (SIXTEEN - 10) + b"</a>",
     "comments": b"<!---->" * (SIXTEEN // 7) + b"<a/>",

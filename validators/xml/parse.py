@@ -46,6 +46,9 @@ def parse(text: str, policy: XmlPolicy) -> _Element:
     most = policy.elements_max * _MARKS_PER_ELEMENT
     if text.count("<") > most or text.count("=") > most:
         raise Refused(LIMIT_EXCEEDED, f"more than {most} of < or of =")
+    # libxml2's time grows with the square of the declarations on one element.
+    if text.count("xmlns:") > policy.elements_max:
+        raise Refused(LIMIT_EXCEEDED, f"more than {policy.elements_max} of xmlns:")
     refused = policy.processing_instructions == "refuse"
     parser = etree.XMLParser(
         encoding="utf-8",
