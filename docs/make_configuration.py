@@ -27,8 +27,8 @@ told with file, line, key and what to do. Unknown keys are refused.
   hours, `_bytes` or `bytes_…` bytes, `_max` and `_min` inclusive limits.
 - Secret files (private keys, TLS keys, `authorization_file`) belong to the agent's user or to root,
   have mode 0600 or less, and are no symbolic links.
-- A policy is signed with `ferry-keys sign-policy`; the signature stands beside it in `.sig`. JSON
-  Schemas that it names lie in its folder (or below) and are covered by their SHA-256."""
+- A policy is signed with `ferry-keys sign-policy`; the signature stands beside it in `.sig`. The
+  schemas that it names lie in its folder (or below) and are covered by their SHA-256."""
 
 FILES = (
     ReferenceFile(

@@ -398,6 +398,31 @@ SEGMENT_NOT_ALLOWED = _sender(
     "the channel's whitelist does not name this segment",
     "Leave the segment out, or ask the security administrator to add it.",
 )
+DOCTYPE_NOT_ALLOWED = _sender(
+    "doctype_not_allowed",
+    "an XML message has a document type declaration, which may define entities",
+    "Leave <!DOCTYPE> out.",
+)
+PROCESSING_INSTRUCTION_NOT_ALLOWED = _sender(
+    "processing_instruction_not_allowed",
+    "an XML message has a processing instruction, and its channel takes none",
+    "Leave it out, or ask the security administrator to let the channel drop them.",
+)
+ELEMENT_NOT_ALLOWED = _sender(
+    "element_not_allowed",
+    "the channel's whitelist does not name this XML element",
+    "Leave the element out, or ask the security administrator to add it.",
+)
+ATTACHMENT_NOT_ALLOWED = _sender(
+    "attachment_not_allowed",
+    "a document has a file as its body, and its channel takes none, or none of this kind",
+    "Send it with a text body, or ask the security administrator to allow attachments.",
+)
+FAULT_NOT_ALLOWED = _sender(
+    "fault_not_allowed",
+    "a SOAP fault came where a message may",
+    "Send requests only: a fault answers one.",
+)
 SCHEMA_MISMATCH = _sender(
     "schema_mismatch",
     "the message does not satisfy the channel's schema",

@@ -21,7 +21,7 @@ from ferry_runtime.configuration import ConfigurationProblem, Document
 from ferry_runtime.policy import read_schema
 from ferry_runtime.regular_file import read_regular
 from ferry_runtime.toml_lines import KeyPath
-from validators.policy import ContentPolicy, JsonPolicy
+from validators.policy import ContentPolicy
 
 PEM_BYTES_MAX: Final = 1024 * 1024
 
@@ -176,7 +176,11 @@ class Findings:
         self, path: KeyPath, content: ContentPolicy, channel_bytes_max: int, folder: Path
     ) -> None:
         """A channel's content part fits its channel, and its schema is the one that was signed."""
-        for key, family in (("hl7v2", content.hl7v2), ("json", content.json_)):
+        for key, family in (
+            ("hl7v2", content.hl7v2),
+            ("json", content.json_),
+            ("xml", content.xml),
+        ):
             if family is None or "message_bytes_max" not in family.model_fields_set:
                 continue
             if family.message_bytes_max > channel_bytes_max:
@@ -185,12 +189,13 @@ class Findings:
                     "is more than the channel's own message_bytes_max",
                     "Lower it, raise the channel's, or leave it out.",
                 )
-        if content.json_ is not None:
-            self._schema((*path, "json"), folder, content.json_)
+        family_key = "xml" if content.json_ is None else "json"
+        for name, sha256 in content.schema_files():
+            self._schema((*path, family_key), folder, name, sha256)
 
-    def _schema(self, path: KeyPath, folder: Path, json: JsonPolicy) -> None:
+    def _schema(self, path: KeyPath, folder: Path, name: str, sha256: str) -> None:
         try:
-            read_schema(folder, json.schema_file, json.schema_sha256)
+            read_schema(folder, name, sha256)
         except Refused as refusal:
             self.add(
                 (*path, "schema_file"),

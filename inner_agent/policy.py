@@ -102,12 +102,12 @@ class InnerChannel(Section):
     order_by: OrderBy = Field(
         default="channel",
         description="What keeps its order while a message is retried: channel keeps all of it. An "
-        "HL7 v2 component (PID-3, PID-3.1) or a JSON pointer (/patient/id) keeps that of messages "
-        "with the same value there, so that one that is refused holds up no other patient's. Only "
-        "a keyed digest of the value is stored.",
+        "HL7 v2 component (PID-3, PID-3.1), a JSON pointer or an XML path (/patient/id) keeps that "
+        "of messages with the same value there, so that one that is refused holds up no other "
+        "patient's. Only a keyed digest of the value is stored.",
     )
     content: ContentPolicy = Field(
-        description="What is accepted: exactly one of the families hl7v2, json and object."
+        description="What is accepted: exactly one of the families hl7v2, json, xml and object."
     )
 
     @property
@@ -138,10 +138,11 @@ class InnerChannel(Section):
         is_pointer = self.order_by.startswith("/")
         if self.order_by != "channel" and self.content.object_ is not None:
             raise Mistake("has an order_by that objects do not have", "Remove order_by.")
-        if self.order_by != "channel" and is_pointer != (self.content.json_ is not None):
+        if self.order_by != "channel" and is_pointer != (self.content.hl7v2 is None):
             raise Mistake(
                 "has an order_by of another family than its content",
-                "Write an HL7 v2 component (PID-3.1) for hl7v2, a JSON pointer for json.",
+                "Write an HL7 v2 component (PID-3.1) for hl7v2, a JSON pointer for json, a path "
+                "for xml.",
             )
         return self
 
@@ -172,10 +173,9 @@ class InnerPolicy(Document):
     )
 
     def schema_files(self) -> Iterator[tuple[str, str]]:
-        """The (file name, SHA-256) of every JSON Schema that the channels name."""
+        """The (file name, SHA-256) of every schema that the channels name."""
         for channel in self.channels:
-            if channel.content.json_ is not None:
-                yield channel.content.json_.schema_file, channel.content.json_.schema_sha256
+            yield from channel.content.schema_files()
 
     def trusted_senders(self) -> tuple[TrustedSender, ...]:
         """The senders for the format's trust store, revoked ones included."""

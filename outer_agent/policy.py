@@ -88,7 +88,7 @@ class OuterChannel(Section):
         "sender (MSH-10, Idempotency-Key, file name) but other bytes.",
     )
     content: ContentPolicy = Field(
-        description="What may cross: exactly one of the families hl7v2, json and object."
+        description="What may cross: exactly one of the families hl7v2, json, xml and object."
     )
 
     @property
@@ -137,10 +137,9 @@ class OuterPolicy(Document):
     )
 
     def schema_files(self) -> Iterator[tuple[str, str]]:
-        """The (file name, SHA-256) of every JSON Schema that the channels name."""
+        """The (file name, SHA-256) of every schema that the channels name."""
         for channel in self.channels:
-            if channel.content.json_ is not None:
-                yield channel.content.json_.schema_file, channel.content.json_.schema_sha256
+            yield from channel.content.schema_files()
 
 
 def load_policy(path: Path, security_admin_public: Path) -> OuterPolicy:

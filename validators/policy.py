@@ -6,6 +6,7 @@ Models only; `registry.build` turns them into validators. Unknown keys are refus
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -53,9 +54,28 @@ OrderBy = Annotated[
     str,
     _matches(
         r"channel|[A-Z][A-Z0-9]{2}-[1-9][0-9]{0,2}(\.[1-9][0-9]{0,2})?|(/([^~/]|~[01])*)+",
-        "write channel, an HL7 v2 field or component as PID-3 or PID-3.1, or a JSON pointer as "
-        "/patient/id",
+        "write channel, an HL7 v2 field or component as PID-3 or PID-3.1, or a JSON pointer or an "
+        "XML path as /patient/id",
     ),
+]
+_XML_STEP = r"/(\{[^{}]*\})?[^/{}@*\s]+"
+XmlValuePath = Annotated[
+    str,
+    _matches(
+        rf"({_XML_STEP})+(/@(\{{[^{{}}]*\}})?[^/{{}}@*\s]+)?",
+        "write an absolute path as /order/id or /order/patient/@id",
+    ),
+]
+XmlElementPath = Annotated[
+    str,
+    _matches(
+        rf"({_XML_STEP})+(/\*\*)?",
+        "write an absolute path as /order/patient/name, or /order/items/** for all below",
+    ),
+]
+XmlRoot = Annotated[
+    str,
+    _matches(r"(\{[^{}\s]+\})?[^/{}@*:\s]+", "write a root element as {namespace}name, or name"),
 ]
 MessageTypeSource = Annotated[
     str,
@@ -64,6 +84,9 @@ MessageTypeSource = Annotated[
         "write a name of letters, digits and _ . ^ -, or a JSON pointer that begins with /",
     ),
 ]
+
+
+Sha256Hex = Annotated[str, _matches(r"[0-9a-f]{64}", "write 64 lower-case hex digits")]
 
 
 class _Model(BaseModel):
@@ -157,12 +180,10 @@ class JsonPolicy(_Model):
     schema_file: Annotated[str, Field(min_length=1)] = Field(
         description=("File of the JSON Schema (2020-12), in the policy's folder or below.")
     )
-    schema_sha256: Annotated[str, _matches(r"[0-9a-f]{64}", "write 64 lower-case hex digits")] = (
-        Field(
-            description=(
-                "SHA-256 of that file, 64 lower-case hex digits: the policy's signature covers "
-                "the schema by it (sha256sum FILE)."
-            )
+    schema_sha256: Sha256Hex = Field(
+        description=(
+            "SHA-256 of that file, 64 lower-case hex digits: the policy's signature covers "
+            "the schema by it (sha256sum FILE)."
         )
     )
     message_type: MessageTypeSource = Field(
@@ -220,16 +241,140 @@ class ObjectPolicy(_Model):
     )
 
 
+class CdaPolicy(_Model):
+    """CDA R2 documents: which of them may cross, and what may be attached."""
+
+    documents: Literal["any"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        description='Document codes that may cross (ClinicalDocument/code/@code), or "any".'
+    )
+    templates: Literal["any"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        default="any",
+        description="Template ids of which a document must name one (templateId/@root).",
+    )
+    attachments: Literal["refuse", "allow"] = Field(
+        default="refuse",
+        description="Whether a body may be a file in the document instead of text (nonXMLBody).",
+    )
+    attachment_bytes_max: Annotated[int, Field(ge=1, le=PAYLOAD_BYTES_MAX)] = Field(
+        default=4 * 1024 * 1024, description="Largest such file, in bytes after base64."
+    )
+
+
+class XmlPolicy(_Model):
+    """XML, CDA R2 documents and the messages in SOAP envelopes. Numbers are inclusive maxima."""
+
+    roots: Literal["any"] | Annotated[tuple[XmlRoot, ...], Field(min_length=1)] = Field(
+        description='Root elements that may cross, as {namespace}name, or "any".'
+    )
+    elements: Literal["any"] | Annotated[tuple[XmlElementPath, ...], Field(min_length=1)] = Field(
+        description=(
+            'Elements that may cross, with their ancestors, or "any": /order/patient/name, '
+            "/order/items/** with all below. A step without {namespace} is in the root's."
+        )
+    )
+    unknown_elements: Literal["refuse", "strip"] = Field(
+        default="refuse",
+        description=(
+            "refuse: a message with another element is refused. strip: it crosses without that "
+            "element and what stands in it."
+        ),
+    )
+    processing_instructions: Literal["drop", "refuse"] = Field(
+        default="drop",
+        description="Whether messages with processing instructions (xml-stylesheet) are refused.",
+    )
+    soap: Literal["refuse", "strip"] = Field(
+        default="refuse",
+        description=(
+            "strip: of a SOAP 1.1 or 1.2 envelope, the one child of its body crosses alone; its "
+            "header never does. refuse: no envelope is taken."
+        ),
+    )
+    cda: CdaPolicy | None = Field(
+        default=None, description="Where it stands, every message must be a CDA R2 document."
+    )
+    schema_file: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description=(
+            "File of an XML Schema (1.0) that each message must satisfy, in the policy's folder "
+            "or below; one file, without include and import."
+        ),
+    )
+    schema_sha256: Sha256Hex | None = Field(
+        default=None, description="SHA-256 of that file, 64 lower-case hex digits (sha256sum FILE)."
+    )
+    control_id: XmlValuePath | None = Field(
+        default=None,
+        description=(
+            "Path to the id by which the internal system knows a message (/order/id, "
+            "/order/@id); it becomes searchable. Without it a CDA document's own id is taken."
+        ),
+    )
+    fidelity: Fidelity = Field(
+        default="rebuilt",
+        description=(
+            "rebuilt: what crosses is written anew from the parsed message. verbatim: the "
+            "original bytes after the same checks, for messages that carry a signature of "
+            "their own."
+        ),
+    )
+    message_bytes_max: Annotated[int, Field(ge=1, le=PAYLOAD_BYTES_MAX)] = Field(
+        default=PAYLOAD_BYTES_MAX,
+        description="Largest message, in bytes, as received and as rebuilt.",
+    )
+    depth_max: Annotated[int, Field(ge=1, le=200)] = Field(
+        default=64, description="Deepest nesting of elements."
+    )
+    elements_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=50_000,
+        description=(
+            "Most elements in a message. What holds more than four times as many < or =, or "
+            "more xmlns: than elements_max, is refused before it is parsed."
+        ),
+    )
+    attributes_max: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        default=50, description="Most attributes on an element."
+    )
+    namespaces_max: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        default=32,
+        description="Most different namespace declarations (prefix, namespace) in a message.",
+    )
+    text_chars_max: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
+        default=8_000_000, description="Most characters in one text or attribute."
+    )
+
+    @model_validator(mode="after")
+    def _a_schema_has_a_hash(self) -> Self:
+        if (self.schema_file is None) != (self.schema_sha256 is None):
+            raise ValueError("name schema_file and schema_sha256 together")
+        return self
+
+    @model_validator(mode="after")
+    def _verbatim_changes_nothing(self) -> Self:
+        if self.fidelity == "verbatim" and (
+            self.soap == "strip" or self.unknown_elements == "strip"
+        ):
+            raise ValueError('fidelity = "verbatim" leaves every byte: strip nothing')
+        return self
+
+
 class ContentPolicy(_Model):
     """Exactly one family a channel."""
 
     hl7v2: HL7v2Policy | None = None
     json_: Annotated[JsonPolicy | None, Field(alias="json")] = None
+    xml: XmlPolicy | None = None
     object_: Annotated[ObjectPolicy | None, Field(alias="object")] = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        families = [self.hl7v2, self.json_, self.object_]
-        if sum(family is not None for family in families) != 1:
-            raise ValueError("name exactly one content family: hl7v2, json or object")
+        families = (self.hl7v2, self.json_, self.xml, self.object_)
+        if sum(each is not None for each in families) != 1:
+            raise ValueError("name exactly one content family: hl7v2, json, xml or object")
         return self
+
+    def schema_files(self) -> Iterator[tuple[str, str]]:
+        """The (file name, SHA-256) of every schema that the family names."""
+        for family in (self.json_, self.xml):
+            if family is not None and family.schema_file and family.schema_sha256:
+                yield family.schema_file, family.schema_sha256

@@ -12,6 +12,7 @@ from validators.hl7v2.validator import HL7v2Validator
 from validators.json_schema import JsonValidator
 from validators.objects import ObjectValidator
 from validators.policy import ContentPolicy
+from validators.xml.validator import XmlValidator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +43,8 @@ def build(
         return HL7v2Validator(content.hl7v2, order_by)
     if content.json_ is not None:
         return JsonValidator(content.json_, schemas, order_by)
+    if content.xml is not None:
+        return XmlValidator(content.xml, schemas, order_by)
     if content.object_ is not None:
         return ObjectValidator(content.object_)
     raise AssertionError("ContentPolicy holds exactly one family")

@@ -25,6 +25,7 @@ _READ_BYTES: Final = 64 * 1024  # what a pipe holds
 _WARM_UP: Final = (
     "MSH|^~\\&|A|B|C|D|20260101||ADT^A01|1|P|2.5\rPID|1||1^^^H||\u4e00^\\F\\\r".encode(),
     b'{"a": [1, 2.50, "\\u4e00", null, true]}',
+    b'<a xmlns="urn:a" b="1">c<d/></a>',
 )
 
 

@@ -10,6 +10,9 @@ from validators.hl7v2.validator import HL7v2Validator
 from validators.json_schema import JsonValidator
 from validators.policy import PAYLOAD_BYTES_MAX, ContentPolicy
 from validators.registry import build
+from validators.xml.validator import XmlValidator
+
+XML = {"roots": "any", "elements": "any"}
 
 HL7 = {"messages": ["ADT^A01"], "segments": ["PID", "Z*"]}
 JSON = {
@@ -20,6 +23,12 @@ JSON = {
 
 def test_the_payload_limit_is_the_formats() -> None:
     assert PAYLOAD_BYTES_MAX == MESSAGE_BYTES_MAX
+
+
+def test_xml_is_built() -> None:
+    xml = build(ContentPolicy.model_validate({"xml": XML}), {})
+    assert isinstance(xml, XmlValidator)
+    assert xml.content_type == "application/xml"
 
 
 def test_each_family_is_built() -> None:
@@ -37,6 +46,17 @@ def test_each_family_is_built() -> None:
         {},
         {"hl7v2": HL7, "json": JSON},
         {"xml": {}},
+        {"xml": XML, "json": JSON},
+        {"xml": XML | {"roots": []}},
+        {"xml": XML | {"roots": ["a/b"]}},
+        {"xml": XML | {"elements": ["order"]}},
+        {"xml": XML | {"elements": ["/order/**/x"]}},
+        {"xml": XML | {"control_id": "/order/@id/x"}},
+        {"xml": XML | {"depth_max": 201}},
+        {"xml": XML | {"fidelity": "verbatim", "soap": "strip"}},
+        {"xml": XML | {"fidelity": "verbatim", "unknown_elements": "strip"}},
+        {"xml": XML | {"cda": {}}},
+        {"xml": XML | {"schema_file": "o.xsd"}},
         {"hl7v2": HL7 | {"unknown": 1}},
         {"hl7v2": HL7 | {"messages": []}},
         {"hl7v2": HL7 | {"messages": ["ADT A01"]}},

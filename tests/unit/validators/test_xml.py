@@ -1,0 +1,265 @@
+"""XML messages: what crosses, as what, and what does not."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+import pytest
+
+from validators.json_schema import SchemaError
+from validators.order_key import digest_of
+from validators.policy import XmlPolicy
+from validators.verdict import Accepted, Rejected
+from validators.xml.validator import XmlValidator
+
+XSI = "http://www.w3.org/2001/XMLSchema-instance"
+XSD = b"""<s:schema xmlns:s="http://www.w3.org/2001/XMLSchema">
+<s:element name="o"><s:complexType><s:sequence>
+<s:element name="n" type="s:int"/></s:sequence></s:complexType></s:element></s:schema>"""
+IMPORTING = b"""<s:schema xmlns:s="http://www.w3.org/2001/XMLSchema">
+<s:import namespace="urn:x" schemaLocation="http://127.0.0.1/x.xsd"/></s:schema>"""
+DOCTYPED = b"<!DOCTYPE s>" + XSD
+SCHEMAS = {"o.xsd": XSD, "importing.xsd": IMPORTING, "doctyped.xsd": DOCTYPED, "no.xsd": b"<a/>"}
+ANY = {"roots": "any", "elements": "any"}
+
+
+def judged(
+    message: str | bytes, order_by: str | None = None, **keys: object
+) -> Accepted | Rejected:
+    data = message.encode() if isinstance(message, str) else message
+    validator = XmlValidator(XmlPolicy.model_validate(ANY | keys), SCHEMAS, order_by)
+    verdict = validator.validate(data)
+    if isinstance(verdict, Accepted):
+        assert validator.validate(verdict.payload) == verdict
+    return verdict
+
+
+def crossing(message: str | bytes, **keys: object) -> str:
+    verdict = judged(message, **keys)
+    assert isinstance(verdict, Accepted), verdict
+    return verdict.payload.decode()
+
+
+def reason(message: str | bytes, **keys: object) -> str:
+    verdict = judged(message, **keys)
+    assert isinstance(verdict, Rejected), verdict
+    return verdict.reason.code
+
+
+@pytest.mark.parametrize(
+    ("message", "rebuilt"),
+    [
+        ('<?xml version="1.0"?>\n<!-- c --><?p x?><a/><!-- d --><?q y?>\n', "<a></a>"),
+        ("<a>1<!-- hidden -->2<?p hidden?>3</a>", "<a>123</a>"),
+        ("<a><![CDATA[<b>&]]></a>", "<a>&lt;b&gt;&amp;</a>"),
+        ("<a z='1' b='2'/>", '<a b="2" z="1"></a>'),
+        ('<a xmlns:x="urn:hidden"><b/></a>', "<a><b></b></a>"),
+        ("<a> <b/>\n</a >", "<a> <b></b>\n</a>"),
+        ("<a>&#13;&#10;&lt;&#x4e2d;</a>", "<a>&#xD;\n&lt;中</a>"),
+        (f'<a xmlns:xsi="{XSI}" xsi:schemaLocation="urn:a http://h/a.xsd"/>', "<a></a>"),
+        (f'<a xmlns:xsi="{XSI}" xsi:noNamespaceSchemaLocation="a.xsd"/>', "<a></a>"),
+        ("\ufeff<a/>", "<a></a>"),
+    ],
+)
+def test_what_hides_does_not_cross(message: str, rebuilt: str) -> None:
+    assert crossing(message) == rebuilt
+
+
+def test_a_prefix_that_a_type_names_stays_declared() -> None:
+    message = f'<a xmlns:v="urn:v" xmlns:xsi="{XSI}" xsi:type="v:T"></a>'
+    assert crossing(message) == message
+    assert reason(f'<a xmlns:xsi="{XSI}" xsi:type="v:T"/>') == "not_well_formed"
+
+
+def test_verbatim_leaves_every_byte() -> None:
+    message = "<?xml version='1.0'?><!-- c --><a />"
+    assert crossing(message, fidelity="verbatim") == message
+
+
+@pytest.mark.parametrize("name", ["GB18030", "gbk", "GB2312"])
+def test_chinese_sets_leave_as_utf8(name: str) -> None:
+    message = f'<?xml version="1.0" encoding="{name}"?><a>中文</a>'.encode("gb18030")
+    assert crossing(message) == "<a>中文</a>"
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (b"", "message_empty"),
+        (b"text", "not_well_formed"),
+        (b"<a/>trailing", "not_well_formed"),
+        (b"<a/><b/>", "not_well_formed"),
+        (b"<a/>\x00", "not_well_formed"),
+        (b"<!-- a -- b --><a/>", "not_well_formed"),
+        (b"<!-- <a/>", "not_well_formed"),
+        (b"<!DOCTYPE a><a/>", "doctype_not_allowed"),
+        (b"<!-- c -->\n<!DOCTYPE a SYSTEM 'http://127.0.0.1/'><a/>", "doctype_not_allowed"),
+        (b"<a><!DOCTYPE a></a>", "not_well_formed"),
+        (b"<a>&file;</a>", "not_well_formed"),
+        (b"<a>\xc0\xbc</a>", "not_decodable"),
+        (b'<?xml version="1.0" encoding="GBK"?><a>\x81\x30\x81\x30</a>', "not_decodable"),
+        (b'<?xml version="1.0" encoding="KOI8-R"?><a/>', "charset_not_allowed"),
+        (b'\xef\xbb\xbf<?xml version="1.0" encoding="GBK"?><a/>', "charset_not_allowed"),
+        ("<a/>".encode("utf-16"), "charset_not_allowed"),
+        ("<a/>".encode("utf-16-be"), "charset_not_allowed"),
+        (b'<?xml version="1.1"?><a/>', "version_not_allowed"),
+        ("<a>\u202e</a>".encode(), "control_character"),
+        (b"<a>&#x202E;</a>", "control_character"),
+        (b"<a b='&#x200B;'/>", "control_character"),
+        ("<a xmlns:b='urn:\u202e'/>".encode(), "not_well_formed"),
+        (b'<a xmlns:i="http://www.w3.org/2001/XInclude"><i:include/></a>', "element_not_allowed"),
+        (b'<a xmlns="relative"/>', "not_well_formed"),
+    ],
+)
+def test_what_is_refused_always(message: bytes, code: str) -> None:
+    assert reason(message) == code
+
+
+@pytest.mark.parametrize("message", ["<?p x?><a/>", "<a><?p x?></a>", "<a/><?p x?>"])
+def test_a_channel_may_refuse_processing_instructions(message: str) -> None:
+    code = reason(message, processing_instructions="refuse")
+    assert code == "processing_instruction_not_allowed"
+
+
+@pytest.mark.parametrize(
+    ("key", "within", "beyond"),
+    [
+        ("message_bytes_max", "<a></a>", "<a>1</a>"),
+        ("depth_max", "<a><a><a><a><a><a><a/></a></a></a></a></a></a>", "<a>" * 8 + "</a>" * 8),
+        ("elements_max", "<a>" + "<b/>" * 6 + "</a>", "<a>" + "<b/>" * 7 + "</a>"),
+        (
+            "attributes_max",
+            "<a b='1' c='' d='' e='' f='' g='' h=''/>",
+            "<a a='' b='1' c='' d='' e='' f='' g='' h=''/>",
+        ),
+        ("text_chars_max", "<a>1234567</a>", "<a>12345678</a>"),
+    ],
+)
+def test_limits_are_inclusive(key: str, within: str, beyond: str) -> None:
+    assert isinstance(judged(within, **{key: 7}), Accepted)
+    assert reason(beyond, **{key: 7}) == "limit_exceeded"
+
+
+def test_roots_and_elements_are_whitelisted() -> None:
+    keys = {"roots": ["{urn:o}order"], "elements": ["/order/id", "/order/items/**"]}
+    good = '<order xmlns="urn:o"><id></id><items><x><y></y></x></items></order>'
+    assert crossing(good, **keys) == good
+    assert reason("<order><id/></order>", **keys) == "message_type_not_allowed"
+    other = '<order xmlns="urn:o"><id/>a<secret>s</secret>b<id xmlns="urn:x"/></order>'
+    assert reason(other, **keys) == "element_not_allowed"
+    stripped = crossing(other, **keys, unknown_elements="strip")
+    assert stripped == '<order xmlns="urn:o"><id></id>ab</order>'
+
+
+def test_ids_and_order_keys_are_found_by_path() -> None:
+    message = '<o><id>4711</id><p k="77"/></o>'
+    verdict = judged(message, "/o/p/@k", control_id="/o/id")
+    assert isinstance(verdict, Accepted)
+    assert (verdict.message_type, verdict.control_id) == ("o", "4711")
+    assert verdict.order_key == digest_of("77")
+    assert reason(message, control_id="/o/@id") == "header_incomplete"
+
+
+@pytest.mark.parametrize(
+    "namespace",
+    ["http://schemas.xmlsoap.org/soap/envelope/", "http://www.w3.org/2003/05/soap-envelope"],
+)
+def test_a_soap_envelope_is_protocol_context(namespace: str) -> None:
+    def envelope(body: str) -> str:
+        head = f'<s:Envelope xmlns:s="{namespace}" xmlns="urn:m"><s:Header><token/></s:Header>'
+        return f"{head}<s:Body>{body}</s:Body></s:Envelope>"
+
+    assert crossing(envelope(" <m>1</m> "), soap="strip") == '<m xmlns="urn:m">1</m>'
+    assert crossing("<m></m>", soap="strip") == "<m></m>"
+    assert reason(envelope("<m/>")) == "message_type_not_allowed"
+    assert reason(envelope("<s:Fault/>"), soap="strip") == "fault_not_allowed"
+    for body in ("", "<m/><m/>", "text<m/>", "<m/>text", envelope("<m/>")):
+        assert reason(envelope(body), soap="strip") == "not_well_formed"
+
+
+HEADER = {
+    "typeId": '<typeId root="2.16.840.1.113883.1.3" extension="POCD_HD000040"/>',
+    "templateId": '<templateId root="1.2.3"/>',
+    "id": '<id root="1.9" extension="42"/>',
+    "code": '<code code="34133-9"/>',
+    "effectiveTime": '<effectiveTime value="2026"/>',
+    "confidentialityCode": '<confidentialityCode code="N"/>',
+    "recordTarget": "<recordTarget/>",
+    "author": "<author/>",
+    "custodian": "<custodian/>",
+}
+CDA = {"documents": ["34133-9"]}
+
+
+def document(body: str = "", **changed: str) -> str:
+    header = "".join((HEADER | changed).values())
+    return f'<ClinicalDocument xmlns="urn:hl7-org:v3">{header}{body}</ClinicalDocument>'
+
+
+def test_a_cda_document_is_known_by_code_and_id() -> None:
+    verdict = judged(document(), cda=CDA | {"templates": ["1.2.3"]})
+    assert isinstance(verdict, Accepted)
+    assert (verdict.message_type, verdict.control_id) == ("34133-9", "1.9^42")
+
+
+@pytest.mark.parametrize("part", sorted(HEADER.keys() - {"typeId", "templateId"}))
+def test_a_cda_header_is_whole(part: str) -> None:
+    assert reason(document(**{part: ""}), cda=CDA) == "header_incomplete"
+
+
+def test_a_document_that_the_channel_does_not_name_is_refused() -> None:
+    for message, cda in (
+        ("<ClinicalDocument/>", CDA),
+        (document(typeId=""), CDA),
+        (document(), {"documents": ["C0001"]}),
+        (document(), CDA | {"templates": ["1.2.4"]}),
+    ):
+        assert reason(message, cda=cda) == "message_type_not_allowed"
+
+
+def attached(text: str, attributes: str = ' representation="B64"') -> str:
+    return document(
+        f"<component><nonXMLBody><text{attributes}>{text}</text></nonXMLBody></component>"
+    )
+
+
+def test_an_attachment_crosses_where_allowed_in_one_spelling() -> None:
+    data = base64.b64encode(b"%PDF-1.7 file").decode()
+    allowing = CDA | {"attachments": "allow", "attachment_bytes_max": 13}
+    assert reason(attached(data), cda=CDA) == "attachment_not_allowed"
+    assert f">{data}<" in crossing(attached(f"{data[:8]}\n {data[8:]}"), cda=allowing)
+    too_long = base64.b64encode(b"%PDF-1.7 files").decode()
+    assert reason(attached(too_long), cda=allowing) == "limit_exceeded"
+    assert reason(attached("a text of 14 c", ""), cda=allowing) == "limit_exceeded"
+    for bad in ("QQ", "QR==", "Q*==", "QQ==QQ==", "中"):
+        assert reason(attached(bad), cda=allowing) == "not_well_formed"
+    assert reason(attached("<b/>"), cda=allowing) == "attachment_not_allowed"
+
+
+def schema_keys(name: str) -> dict[str, object]:
+    return {"schema_file": name, "schema_sha256": hashlib.sha256(SCHEMAS[name]).hexdigest()}
+
+
+def test_a_message_satisfies_the_channels_schema() -> None:
+    keys = schema_keys("o.xsd")
+    assert crossing("<o><n>1</n></o>", **keys) == "<o><n>1</n></o>"
+    verdict = judged("<o><n>Zhang San</n></o>", **keys)
+    assert isinstance(verdict, Rejected)
+    assert verdict.reason.code == "schema_mismatch"
+    assert "Zhang" not in verdict.place
+    hinted = f'<o xmlns:x="{XSI}" x:noNamespaceSchemaLocation="http://127.0.0.1/"><n>1</n></o>'
+    assert crossing(hinted, fidelity="verbatim", **keys) == hinted
+
+
+@pytest.mark.parametrize("name", ["importing.xsd", "doctyped.xsd", "no.xsd"])
+def test_a_schema_that_leaves_its_file_or_is_none_is_refused(name: str) -> None:
+    with pytest.raises(SchemaError):
+        judged("<o/>", **schema_keys(name))
+
+
+def test_only_the_signed_schema_serves() -> None:
+    with pytest.raises(SchemaError, match="SHA-256"):
+        judged("<o/>", **schema_keys("o.xsd") | {"schema_sha256": "0" * 64})
+    with pytest.raises(SchemaError, match="absent"):
+        judged("<o/>", schema_file="other.xsd", schema_sha256="0" * 64)

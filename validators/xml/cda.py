@@ -1,0 +1,122 @@
+"""CDA R2 documents: the header's required parts, what document it is, and attached bodies.
+
+These are checks of structure after the standard's chapter 4.2, for no official CDA.xsd comes with
+the ferry. The Chinese shared documents (WS/T 500) are CDA documents with a typeId of their own.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import TYPE_CHECKING, Final
+
+from ferry_format.reasons import (
+    ATTACHMENT_NOT_ALLOWED,
+    HEADER_INCOMPLETE,
+    LIMIT_EXCEEDED,
+    MESSAGE_TYPE_NOT_ALLOWED,
+    NOT_WELL_FORMED,
+    Refused,
+)
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+    from validators.policy import CdaPolicy
+
+_HL7: Final = "{urn:hl7-org:v3}"
+_DOCUMENT: Final = f"{_HL7}ClinicalDocument"
+_TYPE_ID_ROOT: Final = "2.16.840.1.113883.1.3"
+_TYPE_ID_EXTENSIONS: Final = ("POCD_HD000040", "POCD_MT000040")
+"""The standard's own, and the one of WS/T 500."""
+_CODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.^-]{0,63}")
+_REQUIRED_VALUES: Final = (
+    ("id", "root"),
+    ("code", "code"),
+    ("effectiveTime", "value"),
+    ("confidentialityCode", "code"),
+)
+_REQUIRED_PARTS: Final = ("recordTarget", "author", "custodian")
+_CONTROL_ID_CHARS_MAX: Final = 199
+_WHITE_SPACE: Final = str.maketrans("", "", " \t\r\n")
+
+
+def check(root: _Element, policy: CdaPolicy) -> None:
+    """Raise Refused unless this is a document that the channel names, with a whole header.
+
+    Reasons: MESSAGE_TYPE_NOT_ALLOWED, HEADER_INCOMPLETE, NOT_WELL_FORMED, ATTACHMENT_NOT_ALLOWED,
+    LIMIT_EXCEEDED. In a nonXMLBody, base64 loses its white space, so that one spelling is left.
+    """
+    if root.tag != _DOCUMENT:
+        raise Refused(MESSAGE_TYPE_NOT_ALLOWED, "no ClinicalDocument")
+    type_id = root.find(f"{_HL7}typeId")
+    if (
+        type_id is None
+        or type_id.get("root") != _TYPE_ID_ROOT
+        or type_id.get("extension") not in _TYPE_ID_EXTENSIONS
+    ):
+        raise Refused(MESSAGE_TYPE_NOT_ALLOWED, "typeId")
+    for name, attribute in _REQUIRED_VALUES:
+        _required(root, name, attribute)
+    for name in _REQUIRED_PARTS:
+        if root.find(f"{_HL7}{name}") is None:
+            raise Refused(HEADER_INCOMPLETE, name)
+    if policy.documents != "any" and document_code(root) not in policy.documents:
+        raise Refused(MESSAGE_TYPE_NOT_ALLOWED, "code")
+    if policy.templates != "any":
+        named = {each.get("root") for each in root.findall(f"{_HL7}templateId")}
+        if named.isdisjoint(policy.templates):
+            raise Refused(MESSAGE_TYPE_NOT_ALLOWED, "templateId")
+    for body in root.iter(f"{_HL7}nonXMLBody"):
+        _check_attachment(body, policy)
+
+
+def document_code(root: _Element) -> str:
+    """The document's code (ClinicalDocument/code/@code). Raises Refused(NOT_WELL_FORMED)."""
+    code = _required(root, "code", "code")
+    if _CODE.fullmatch(code) is None:
+        raise Refused(NOT_WELL_FORMED, "code")
+    return code
+
+
+def document_id(root: _Element) -> str:
+    """The document's id as root^extension. Raises Refused(LIMIT_EXCEEDED)."""
+    element = root.find(f"{_HL7}id")
+    extension = None if element is None else element.get("extension")
+    text = "^".join(filter(None, (_required(root, "id", "root"), extension)))
+    if len(text) > _CONTROL_ID_CHARS_MAX:
+        raise Refused(LIMIT_EXCEEDED, "id")
+    return text
+
+
+def _required(root: _Element, name: str, attribute: str) -> str:
+    element = root.find(f"{_HL7}{name}")
+    value: str | None = None if element is None else element.get(attribute)
+    if not value:
+        raise Refused(HEADER_INCOMPLETE, f"{name}/@{attribute}")
+    return value
+
+
+def _check_attachment(body: _Element, policy: CdaPolicy) -> None:
+    if policy.attachments == "refuse":
+        raise Refused(ATTACHMENT_NOT_ALLOWED, "nonXMLBody")
+    text = body.find(f"{_HL7}text")
+    if text is None or len(body) != 1 or len(text):
+        raise Refused(ATTACHMENT_NOT_ALLOWED, "nonXMLBody without its data")
+    data = text.text or ""
+    if text.get("representation") != "B64":
+        if len(data.encode()) > policy.attachment_bytes_max:
+            raise Refused(LIMIT_EXCEEDED, "nonXMLBody")
+        return
+    digits = data.translate(_WHITE_SPACE)
+    try:
+        decoded = base64.b64decode(digits, validate=True)
+    except (binascii.Error, ValueError):
+        raise Refused(NOT_WELL_FORMED, "nonXMLBody: base64") from None
+    # The last digit's spare bits carry nothing; only one spelling of a file is taken.
+    if base64.b64encode(decoded).decode() != digits:
+        raise Refused(NOT_WELL_FORMED, "nonXMLBody: base64")
+    if len(decoded) > policy.attachment_bytes_max:
+        raise Refused(LIMIT_EXCEEDED, "nonXMLBody")
+    text.text = digits

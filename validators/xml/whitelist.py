@@ -1,0 +1,64 @@
+"""Which root elements and which elements below them may cross."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ferry_format.reasons import ELEMENT_NOT_ALLOWED, MESSAGE_TYPE_NOT_ALLOWED, Refused
+from validators.xml.paths import SUBTREE, namespace_of, step_of, steps_of
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+    from validators.policy import XmlPolicy
+
+
+class Whitelist:
+    """A channel's roots and element paths, prepared once."""
+
+    def __init__(self, policy: XmlPolicy) -> None:
+        self._roots = policy.roots
+        self._strips = policy.unknown_elements == "strip"
+        self._anything = policy.elements == "any"
+        paths = [] if policy.elements == "any" else [steps_of(each) for each in policy.elements]
+        self._subtrees = frozenset(path[:-1] for path in paths if path[-1] == SUBTREE)
+        whole = [path[:-1] if path[-1] == SUBTREE else path for path in paths]
+        # Who names an element means its ancestors too: it cannot stand without them.
+        self._named = frozenset(path[:n] for path in whole for n in range(1, len(path) + 1))
+
+    def apply(self, root: _Element) -> None:
+        """Refuse what the channel does not name, or take it out of the tree where it says strip.
+
+        Raises Refused(MESSAGE_TYPE_NOT_ALLOWED, ELEMENT_NOT_ALLOWED).
+        """
+        if self._roots != "any" and root.tag not in self._roots:
+            raise Refused(MESSAGE_TYPE_NOT_ALLOWED, "root element")
+        if not self._anything:
+            namespace = namespace_of(root.tag)
+            path = (step_of(root.tag, namespace),)
+            if path not in self._named:
+                raise Refused(ELEMENT_NOT_ALLOWED, "root element")
+            self._below(root, path, namespace)
+
+    def _below(self, element: _Element, path: tuple[str, ...], namespace: str) -> None:
+        if path in self._subtrees:
+            return
+        for child in list(element):
+            child_path = (*path, step_of(child.tag, namespace))
+            if child_path in self._named:
+                self._below(child, child_path, namespace)
+            elif self._strips:
+                _remove(element, child)
+            else:
+                raise Refused(ELEMENT_NOT_ALLOWED, f"below /{'/'.join(path)}")
+
+
+def _remove(parent: _Element, child: _Element) -> None:
+    """Take the child out; the text after it is the parent's and stays."""
+    if child.tail:
+        before = child.getprevious()
+        if before is None:
+            parent.text = (parent.text or "") + child.tail
+        else:
+            before.tail = (before.tail or "") + child.tail
+    parent.remove(child)
