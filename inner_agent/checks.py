@@ -164,3 +164,10 @@ def _check_channels(config: InnerConfig, policy: InnerPolicy, found: Findings) -
             channel.message_bytes_max,
             config.policy.file.parent,
         )
+        if channel.content.object_ is not None and channel.bytes_max > config.journal.bytes_max:
+            found.add(
+                (*table, "content", "object", "bytes_max"),
+                f"is more than the journal may hold (journal.bytes_max = "
+                f"{config.journal.bytes_max})",
+                "Lower it, or have the system administrator give the journal more room.",
+            )

@@ -253,6 +253,12 @@ class JournalReader:
         """How many messages of each channel wait for missing ones."""
         return dict(self._rows("SELECT channel, count(*) FROM held_messages GROUP BY channel"))
 
+    def arriving_counts(self) -> dict[str, int]:
+        """How many objects of each channel wait for more of their parts."""
+        return dict(
+            self._rows("SELECT channel, count(*) FROM objects WHERE closed = 0 GROUP BY channel")
+        )
+
     def waiting_channels(self, stream_id: bytes) -> list[str]:
         """The channels that are held up by missing messages of a stream."""
         rows = self._rows(

@@ -39,8 +39,9 @@ class ObjectStore:
         with self._faults():
             self._folder.mkdir(_FOLDER_MODE, exist_ok=True)
             self._folder.chmod(_FOLDER_MODE)
+            names = {message_id.hex() for message_id in kept}
             for entry in list(self._folder.iterdir()):
-                if entry.name not in {message_id.hex() for message_id in kept}:
+                if entry.name not in names:
                     shutil.rmtree(entry, ignore_errors=True)
 
     def put(self, message_id: bytes, number: int, payload: bytes) -> None:

@@ -69,6 +69,13 @@ class ObjectTable:
         )
         return {row[0] for row in rows}
 
+    def arriving(self) -> int:
+        """How many objects wait for more of their parts."""
+        number: int = self._connection.execute(
+            "SELECT count(*) FROM objects WHERE closed = 0"
+        ).fetchone()[0]
+        return number
+
     def used_bytes(self) -> int:
         """What the parts of all objects take."""
         used: int = self._connection.execute(

@@ -28,6 +28,9 @@ from inner_agent.object_table import Incomplete
 LOOKED_AT_PER_CALL: Final = 2_000
 """Bounds the pause that one call puts between two files."""
 
+OBJECT_BYTES_PER_CALL: Final = 1024 * 1024 * 1024
+"""Objects are removed file by file; a call removes little more of them than this."""
+
 _HOUR_MS: Final = 3_600_000
 _NOT_SETTLED: Final = "state IN ('delivering','dead','requeued')"
 
@@ -88,15 +91,16 @@ class Retention:
         """Remove settled payloads received before `before_ms`, or whenever if it is None."""
         connection = self._writer.connection
         with faults(self._writer.path):
-            rows: list[tuple[int, str, int, bytes | None]] = connection.execute(
-                "SELECT position, channel, received_at_ms, iif(is_object, message_id, NULL) "
-                "FROM payloads "
+            rows: list[tuple[int, str, int, bytes, int]] = connection.execute(
+                "SELECT position, channel, received_at_ms, message_id, "
+                "iif(is_object, payload_bytes, 0) FROM payloads "
                 "CROSS JOIN messages USING (position) "
                 "WHERE position > ? ORDER BY position LIMIT ?",
                 (self._payloads_up_to, LOOKED_AT_PER_CALL),
             ).fetchall()
             old = [*takewhile(lambda row: before_ms is None or row[2] < before_ms, rows)]
-            objects = {row[0]: row[3] for row in old if row[3] is not None}
+            old = _as_far_as(old, OBJECT_BYTES_PER_CALL)
+            objects = {row[0]: row[3] for row in old if row[4]}
             positions = settled(self._delivery_path, [row[:2] for row in old])
             with self._writer.changes():
                 connection.executemany(
@@ -105,7 +109,7 @@ class Retention:
                 )
                 for position in objects.keys() & set(positions):
                     self._writer.objects.let_go(objects[position])
-        more = len(old) == LOOKED_AT_PER_CALL
+        more = len(old) == LOOKED_AT_PER_CALL or sum(row[4] for row in old) > OBJECT_BYTES_PER_CALL
         self._payloads_up_to = old[-1][0] if more else 0
         return len(positions), more
 
@@ -155,6 +159,18 @@ class Retention:
                 "ON CONFLICT (only) DO UPDATE SET at_ms = excluded.at_ms",
                 (now_ms,),
             )
+
+
+def _as_far_as(
+    rows: list[tuple[int, str, int, bytes, int]], object_bytes: int
+) -> list[tuple[int, str, int, bytes, int]]:
+    """The rows up to the one with which their objects pass so many bytes, that one included."""
+    total = 0
+    for index, row in enumerate(rows, 1):
+        total += row[4]
+        if total > object_bytes:
+            return rows[:index]
+    return rows
 
 
 def _before(now_ms: int, hours: float) -> int:

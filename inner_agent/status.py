@@ -30,6 +30,7 @@ class ChannelStatus:
     waiting: int
     dead: int
     held: int
+    arriving: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +87,14 @@ def look(config: InnerConfig, channels: list[str]) -> InnerStatus:
             (gap.stream_id.hex(), gap.first_sequence, gap.last_sequence) for gap in journal.gaps()
         )
         held = journal.held_counts()
+        arriving = journal.arriving_counts()
         by_channel = {
             name: ChannelStatus(
                 totals.messages.get(name, 0),
                 journal.waiting_count(name, cursors.get(name, 0)),
                 counts.get(name, {}).get(State.DEAD, 0),
                 held.get(name, 0),
+                arriving.get(name, 0),
             )
             for name in channels
         }
@@ -134,6 +137,7 @@ def as_text(status: InnerStatus) -> str:
     lines += [
         f"  {name}: journaled {one.journaled}, waiting {one.waiting}, dead letters {one.dead}"
         + (f", held for missing ones {one.held}" if one.held else "")
+        + (f", objects arriving {one.arriving}" if one.arriving else "")
         for name, one in sorted(status.channels.items())
     ]
     lines.append(f"quarantine: {status.quarantine_entries} entries")

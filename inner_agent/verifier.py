@@ -289,6 +289,7 @@ class Verifier:
         for intake in self._streams.trusted:
             missing += sum(one.last_sequence - one.first_sequence + 1 for one in intake.gaps)
         metrics.gap_files.set(missing)
+        metrics.objects_arriving.set(self._journal.objects.arriving())
         try:
             metrics.write(self._settings.state_dir / METRICS_FILE_NAME)
         except OSError as error:

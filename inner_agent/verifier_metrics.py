@@ -69,6 +69,11 @@ class VerifierMetrics:
             "Ferry files reported missing and not received since.",
             registry=registry,
         )
+        self.objects_arriving = Gauge(
+            "ferry_inner_objects_arriving",
+            "Objects of which some parts came and others did not yet.",
+            registry=registry,
+        )
         self.held_messages = Gauge(
             "ferry_inner_held_messages",
             "Verified messages that wait for missing ones of their channel.",

@@ -20,6 +20,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -205,7 +207,7 @@ class Committer:
                 self._channels, messages, dict(self._abandoned), self._clock_ms()
             )
             file = self._seal(self._sequence + 1, entries, channels)
-            staged = self._stage(file)
+            staged = self._stage_and_write_aside(file)
         except Unavailable as failure:
             return failure
         remembered = [
@@ -221,6 +223,7 @@ class Committer:
             )
         except Unavailable as failure:
             self._medium.discard(staged)
+            self._spool.discard_aside(file)
             return failure
         for message_id in objects.ended:
             self._abandoned.pop(message_id, None)
@@ -304,6 +307,29 @@ class Committer:
 
     def _stage(self, file: SpooledFile) -> Staged:
         return self._medium.stage(self._stream_id, file.sequence, file.sealed.data)
+
+    def _stage_and_write_aside(self, file: SpooledFile) -> Staged:
+        """Stage a file; a large one is written for the spool at the same time, on its other disk.
+
+        Nothing is left of either if one of them fails.
+        """
+        if not file.is_large:
+            return self._stage(file)
+        with ThreadPoolExecutor(1, thread_name_prefix="spool") as beside:
+            writing = beside.submit(self._spool.write_aside, file)
+            try:
+                staged = self._stage(file)
+            except BaseException:
+                with suppress(FerryError):
+                    writing.result()
+                self._spool.discard_aside(file)
+                raise
+            try:
+                writing.result()
+            except BaseException:
+                self._medium.discard(staged)
+                raise
+        return staged
 
     def _publish_unpublished(self) -> None:
         if not self._is_fresh:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ferry_format import parts, reasons
-from ferry_format.reasons import FerryError, Refused
+from ferry_format.reasons import Refused
 from outer_agent import admission
 from outer_agent.admission import (
     Admitted,
@@ -117,7 +117,7 @@ class ObjectCrossing:
         except BaseException:
             if publishing is not None:
                 # What is being committed can't be called back; only then can it be withdrawn.
-                with suppress(FerryError):
+                with suppress(Exception):
                     await asyncio.shield(publishing)
             await self._publication.abandon(self._message_id)
             raise
@@ -131,7 +131,8 @@ class ObjectCrossing:
 
     async def _part(self, number: int, read: ReadExactly) -> Admitted:
         payload = await read(parts.part_bytes(self._submission.whole_bytes, number))
-        await asyncio.to_thread(self._body.update, payload)
+        if self._key_digest is not None:
+            await asyncio.to_thread(self._body.update, payload)
         if number == 1:
             payload = await self._judged(payload)
         self._digests.append(await asyncio.to_thread(parts.part_digest, payload))

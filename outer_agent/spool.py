@@ -5,12 +5,15 @@ sequences, the ferry files kept for resending, and the fingerprints by which a r
 known. One transaction takes a file and everything that follows from it, so that a crash leaves all
 or nothing of it.
 
+Ferry files of a megabyte and more lie beside the database (spool_files.py); their row has no bytes.
+
 A sequence number is used up by the commit that stores its file, before any byte of it can be seen
 on the medium; after a restart it is therefore never given to another file.
 """
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,8 +27,10 @@ from ferry_format.identifiers import new_stream_id
 from ferry_format.reasons import FerryError, StorageFault, Unavailable
 from ferry_format.stream import Gap
 from outer_agent.admission import Fingerprint
+from outer_agent.spool_files import LARGE_BYTES, SpoolFiles
 
 SCHEMA_VERSION: Final = 1
+_FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FULL_ERRORS: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY})
 _PRUNED_PER_CALL: Final = 1000
 _PRUNED_BYTES_PER_CALL: Final = 64 * 1024 * 1024
@@ -93,6 +98,11 @@ class SpooledFile:
     entries: int
     sealed: SealedFile
 
+    @property
+    def is_large(self) -> bool:
+        """Whether its bytes lie beside the database."""
+        return len(self.sealed.data) >= LARGE_BYTES
+
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
@@ -153,6 +163,8 @@ class Spool:
             # After a sync that failed, the WAL may hold a commit in the page cache alone: it is
             # written anew into the database before anything is built on it.
             self._database.execute("PRAGMA wal_checkpoint(FULL)").fetchall()
+            self._large = SpoolFiles(_large_folder(path))
+            self._large.prepare(self._large_sequences("TRUE"))
         path.chmod(0o600)
         self._bytes_kept = self.usage().bytes
 
@@ -179,6 +191,7 @@ class Spool:
         """Open an existing spool for `status` and `resend` beside a running agent."""
         spool = cls.__new__(cls)
         spool._path = path  # noqa: SLF001 - this is the other constructor
+        spool._large = SpoolFiles(_large_folder(path))  # noqa: SLF001
         with _faults(path):
             uri = f"file:{path}?mode=ro"
             spool._database = sqlite3.connect(uri, uri=True, isolation_level=None)  # noqa: SLF001
@@ -229,6 +242,21 @@ class Spool:
             ).fetchone()
         return row is not None
 
+    def write_aside(self, file: SpooledFile) -> None:
+        """Make a large file's bytes durable ahead of its commit; nothing for a small one.
+
+        May be called from another thread, while nothing else is done with this file.
+        """
+        if file.is_large:
+            with _faults(self._path):
+                self._large.write(file.sequence, file.sealed.data)
+
+    def discard_aside(self, file: SpooledFile) -> None:
+        """Remove what `write_aside` wrote for a file that will not be committed."""
+        if file.is_large:
+            with _faults(self._path):
+                self._large.remove(file.sequence)
+
     def commit(
         self,
         file: SpooledFile,
@@ -240,7 +268,8 @@ class Spool:
     ) -> None:
         """Store the stream's next file durably, with everything that follows from it.
 
-        `published_up_to`: every file up to it is known to be on the medium.
+        The bytes of a large one must have been written aside before. `published_up_to`: every
+        file up to it is known to be on the medium.
         """
         with self._transaction():
             self._insert(file)
@@ -275,6 +304,7 @@ class Spool:
 
         `forgotten` fingerprints belong to the messages that the new file withdraws.
         """
+        self.write_aside(file)
         with self._transaction():
             self._database.execute(
                 "DELETE FROM files WHERE sequence = ? AND published = 0", (file.sequence,)
@@ -284,6 +314,9 @@ class Spool:
                 "DELETE FROM fingerprints WHERE key_digest = ? AND body_digest = ?",
                 [_index_key(fingerprint) for fingerprint in forgotten],
             )
+        if not file.is_large:
+            with _faults(self._path):
+                self._large.remove(file.sequence)
         self._bytes_kept = self.usage().bytes
 
     def mark_published(self, up_to: int) -> None:
@@ -328,6 +361,9 @@ class Spool:
         """
         with self._transaction():
             due = self._due(now_ms - keep_ms, bytes_max)
+            large = self._large_sequences(
+                "sequence BETWEEN ? AND ?", (min(due)[0], max(due)[0]) if due else (1, 0)
+            )
             self._database.executemany("DELETE FROM files WHERE sequence = ?", due)
             fingerprints = self._database.execute(
                 "DELETE FROM fingerprints WHERE (key_digest, body_digest) IN "
@@ -338,6 +374,8 @@ class Spool:
             self._database.execute("UPDATE stream SET retention_at_ms = ?", (now_ms,))
         self._bytes_kept -= sum(due.values())
         with _faults(self._path):
+            for sequence in large:
+                self._large.remove(sequence)
             self._database.execute("PRAGMA incremental_vacuum(2000)").fetchall()
         more = (
             max(len(due), fingerprints) >= _PRUNED_PER_CALL
@@ -367,7 +405,7 @@ class Spool:
                 file.sealed_at_ms,
                 file.entries,
                 len(file.sealed.data),
-                file.sealed.data,
+                b"" if file.is_large else file.sealed.data,
             ),
         )
         self._database.execute(
@@ -388,8 +426,16 @@ class Spool:
                 parameters,
             )
             for sequence, sealed_at_ms, entries, digest, data in rows:
-                sealed = SealedFile(bytes(data), bytes(digest))
+                sealed = SealedFile(bytes(data or self._large.read(sequence)), bytes(digest))
                 yield SpooledFile(sequence, sealed_at_ms, entries, sealed)
+
+    def _large_sequences(self, where: str, parameters: tuple[int, ...] = ()) -> list[int]:
+        """The files that lie beside the database, of those that `where` names."""
+        rows = self._database.execute(
+            f"SELECT sequence FROM files WHERE bytes >= {LARGE_BYTES} AND {where}",  # noqa: S608
+            parameters,
+        )
+        return [sequence for (sequence,) in rows]
 
     def _due(self, before_ms: int, bytes_max: int) -> dict[tuple[int], int]:
         """The oldest published files that are to go now, and the bytes of each.
@@ -429,6 +475,10 @@ def _index_key(fingerprint: Fingerprint) -> tuple[bytes, bytes]:
     return fingerprint.key_digest[:_DIGEST_BYTES], fingerprint.body_digest[:_DIGEST_BYTES]
 
 
+def _large_folder(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.files")
+
+
 @contextmanager
 def _faults(path: Path) -> Iterator[None]:
     """Tell a full disk, which passes, from a disk that failed, which does not."""
@@ -436,6 +486,11 @@ def _faults(path: Path) -> Iterator[None]:
         yield
     except FerryError:
         raise
+    except OSError as error:
+        if error.errno in _FULL_ERRNOS:
+            raise Unavailable(reasons.MEDIUM_FULL, f"spool {path}") from error
+        where = f"spool {path}: {error.strerror}"
+        raise StorageFault(reasons.STORAGE_FAILED, where) from error
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in _FULL_ERRORS:

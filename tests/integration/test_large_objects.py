@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import json
 import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -116,6 +117,23 @@ def test_an_object_reaches_an_http_sink_whole_and_once(site: Site) -> None:
     status, _ = site.post(LargeObject(3, 132))
     assert status == 202
     assert [one.size for one in site.wait_for_images(2)] == [made.size, 132]
+
+
+def test_curl_streams_a_file(site: Site, tmp_path: Path) -> None:
+    made = LargeObject(20, 9 * MIB)
+    (tmp_path / "study.dcm").write_bytes(made.whole())
+    answer = subprocess.run(
+        [
+            "curl", "-sS", "-w", "\n%{http_code}", "-X", "POST", "-T", tmp_path / "study.dcm",
+            "-H", f"Authorization: Bearer {API_KEY}", "-H", "Content-Type: application/dicom",
+            f"http://127.0.0.1:{site.http_port}/channels/image/messages",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )  # fmt: skip
+    assert answer.stdout.endswith("\n202")
+    assert [one.sha256 for one in site.wait_for_images(1)] == [made.sha256()]
 
 
 def test_what_is_no_lawful_object_is_refused_before_anything_crosses(site: Site) -> None:

@@ -6,6 +6,7 @@ from ferry_format import limits
 from ferry_format.envelope import Part
 from ferry_format.parts import object_digest, part_digest
 from ferry_format.stream import Link
+from inner_agent import retention as retention_module
 from inner_agent.at_rest import PayloadCipher
 from inner_agent.delivery import Progress, State
 from inner_agent.delivery_store import DeliveryStore, Outcome
@@ -242,3 +243,16 @@ def test_parts_count_against_the_journals_size(tmp_path, journal):
     assert one_part - before >= 4
     arrives(journal, 2, 1, parts=[1, 2])
     assert journal.used_bytes() - one_part >= 8
+
+
+@pytest.mark.usefixtures("_small_parts")
+def test_a_call_removes_objects_up_to_a_bound(tmp_path, journal, monkeypatch):
+    monkeypatch.setattr(retention_module, "OBJECT_BYTES_PER_CALL", 10)
+    for number in (1, 2, 3, 4):
+        arrives(journal, number, 50, parts=[1, 2])
+    delivery(tmp_path, 4)
+    pruning = retention(tmp_path, journal)
+    told = [pruning.prune(NOW_MS) for _ in range(3)]
+    assert [one.payloads for one in told] == [2, 2, 0]
+    assert [one.more for one in told] == [True, True, False]
+    assert kept_objects(tmp_path) == []
