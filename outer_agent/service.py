@@ -149,11 +149,13 @@ async def _start(config: OuterConfig, rules: OuterPolicy) -> _Parts:
     )
     surroundings = Surroundings(intake, SenderDirectory(rules.senders), metrics, clock_ms)
     sources = [registry.build(section, surroundings) for section in config.sources]
-    observation = ObservationServer(metrics_registry, lambda: _readiness(publisher))
+    listening = asyncio.Event()
+    observation = ObservationServer(metrics_registry, lambda: _readiness(publisher, listening))
     await observation.start(parse_listen(config.metrics.listen))
     await publisher.start()
     for source in sources:
         await source.start()
+    listening.set()
     return _Parts(audit, spool, pool, publisher, sources, observation)
 
 
@@ -192,8 +194,11 @@ async def _stop_signal() -> None:
     await asked.wait()
 
 
-def _readiness(publisher: Publisher) -> tuple[bool, str]:
+def _readiness(publisher: Publisher, listening: asyncio.Event) -> tuple[bool, str]:
+    """Ready is who takes messages: a publisher that would, and sources that hear them."""
     reason = publisher.refuses_now()
+    if reason is None and not listening.is_set():
+        return False, "the sources are starting"
     if reason is None:
         return True, ""
     why = f"{reason.code} ({publisher.shortage})" if publisher.shortage else reason.code
