@@ -49,7 +49,8 @@ THROUGHPUT = """
 def page(measured: Mapping[str, Any]) -> str:
     """The page's text."""
     machine, results = measured["machine"], measured["results"]
-    host = f"{machine['cpus']} cores, {machine['machine']}, Linux {machine['kernel']}"
+    kernel = machine["kernel"].partition("-")[0]
+    host = f"{machine['cpus']} cores, {machine['machine']}, Linux {kernel}"
     parts = [HEAD, f"\n{host}, Python {machine['python']}, {machine['at'][:10]}.\n", LATENCY]
     parts += [_latency(name, results[name]) for name in LATENCIES]
     parts += [THROUGHPUT, *_throughput(results)]
