@@ -21,7 +21,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -166,11 +165,9 @@ class Committer:
 
     def abandon(self, message_id: bytes) -> None:
         """The rest of an object will not come: the next file withdraws what was sent of it."""
-        self._abandoned.update(
-            (open_id, channel)
-            for open_id, channel in self._spool.open_objects().items()
-            if open_id == message_id
-        )
+        channel = self._spool.open_objects().get(message_id)
+        if channel is not None:
+            self._abandoned[message_id] = channel
 
     def _plan(self, batch: Sequence[Waiting]) -> _Plan:
         fresh: list[Admitted] = []
@@ -283,7 +280,7 @@ class Committer:
         previous_digest = self._previous_digest(file)
         replacement = self._seal(file.sequence, tombstones, self._channels, previous_digest)
         try:
-            self._spool.replace(replacement, [row.fingerprint for row in remembered])
+            self._spool.replace(file, replacement, [row.fingerprint for row in remembered])
         except Unavailable:
             return False
         self._digest = replacement.sealed.digest
@@ -311,25 +308,20 @@ class Committer:
     def _stage_and_write_aside(self, file: SpooledFile) -> Staged:
         """Stage a file; a large one is written for the spool at the same time, on its other disk.
 
-        Nothing is left of either if one of them fails.
+        Nothing is left of either if one of them fails, and a failed disk is told before a full one.
         """
         if not file.is_large:
             return self._stage(file)
-        with ThreadPoolExecutor(1, thread_name_prefix="spool") as beside:
-            writing = beside.submit(self._spool.write_aside, file)
-            try:
-                staged = self._stage(file)
-            except BaseException:
-                with suppress(FerryError):
-                    writing.result()
-                self._spool.discard_aside(file)
-                raise
-            try:
-                writing.result()
-            except BaseException:
-                self._medium.discard(staged)
-                raise
-        return staged
+        with ThreadPoolExecutor(2, thread_name_prefix="large") as both:
+            staging = both.submit(self._stage, file)
+            writing = both.submit(self._spool.write_aside, file)
+        faults = [one for one in (staging.exception(), writing.exception()) if one is not None]
+        if not faults:
+            return staging.result()
+        if staging.exception() is None:
+            self._medium.discard(staging.result())
+        self._spool.discard_aside(file)
+        raise min(faults, key=lambda fault: not isinstance(fault, StorageFault))
 
     def _publish_unpublished(self) -> None:
         if not self._is_fresh:

@@ -145,6 +145,15 @@ class Pruned:
     more: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """A file whose time is over: its place, its digest and its bytes."""
+
+    sequence: int
+    digest: bytes
+    size: int
+
+
 class Spool:
     """The spool database. One writer; not safe for use by two threads at once.
 
@@ -164,7 +173,12 @@ class Spool:
             # written anew into the database before anything is built on it.
             self._database.execute("PRAGMA wal_checkpoint(FULL)").fetchall()
             self._large = SpoolFiles(_large_folder(path))
-            self._large.prepare(self._large_sequences("TRUE"))
+            self._large.prepare(
+                digest
+                for (digest,) in self._database.execute(
+                    "SELECT digest FROM files WHERE bytes >= ?", (LARGE_BYTES,)
+                )
+            )
         path.chmod(0o600)
         self._bytes_kept = self.usage().bytes
 
@@ -249,13 +263,12 @@ class Spool:
         """
         if file.is_large:
             with _faults(self._path):
-                self._large.write(file.sequence, file.sealed.data)
+                self._large.write(file.sealed)
 
     def discard_aside(self, file: SpooledFile) -> None:
-        """Remove what `write_aside` wrote for a file that will not be committed."""
+        """Remove what `write_aside` wrote, or began, for a file that will not be committed."""
         if file.is_large:
-            with _faults(self._path):
-                self._large.remove(file.sequence)
+            self._large.remove(file.sealed.digest)
 
     def commit(
         self,
@@ -299,7 +312,9 @@ class Spool:
         with _faults(self._path):
             return dict(self._database.execute("SELECT message_id, channel FROM open_objects"))
 
-    def replace(self, file: SpooledFile, forgotten: Sequence[Fingerprint]) -> None:
+    def replace(
+        self, replaced: SpooledFile, file: SpooledFile, forgotten: Sequence[Fingerprint]
+    ) -> None:
         """Put another file in the place of the last one, which nobody has seen.
 
         `forgotten` fingerprints belong to the messages that the new file withdraws.
@@ -314,9 +329,7 @@ class Spool:
                 "DELETE FROM fingerprints WHERE key_digest = ? AND body_digest = ?",
                 [_index_key(fingerprint) for fingerprint in forgotten],
             )
-        if not file.is_large:
-            with _faults(self._path):
-                self._large.remove(file.sequence)
+        self.discard_aside(replaced)
         self._bytes_kept = self.usage().bytes
 
     def mark_published(self, up_to: int) -> None:
@@ -331,8 +344,8 @@ class Spool:
     def files(self, first: int, last: int) -> Iterator[SpooledFile]:
         """The kept files of a range that were published, in order.
 
-        One at a time, so that memory stays flat. A file that is not known to be published may yet
-        be withdrawn, so it is not for resending.
+        One at a time, so that memory stays flat; what is pruned meanwhile is left out. A file that
+        is not known to be published may yet be withdrawn, so it is not for resending.
         """
         return self._files("published = 1 AND sequence BETWEEN ? AND ?", (first, last))
 
@@ -361,10 +374,9 @@ class Spool:
         """
         with self._transaction():
             due = self._due(now_ms - keep_ms, bytes_max)
-            large = self._large_sequences(
-                "sequence BETWEEN ? AND ?", (min(due)[0], max(due)[0]) if due else (1, 0)
+            self._database.executemany(
+                "DELETE FROM files WHERE sequence = ?", [(one.sequence,) for one in due]
             )
-            self._database.executemany("DELETE FROM files WHERE sequence = ?", due)
             fingerprints = self._database.execute(
                 "DELETE FROM fingerprints WHERE (key_digest, body_digest) IN "
                 "(SELECT key_digest, body_digest FROM fingerprints WHERE accepted_at_ms < ? "
@@ -372,15 +384,14 @@ class Spool:
                 (now_ms - keep_ms, _PRUNED_PER_CALL),
             ).rowcount
             self._database.execute("UPDATE stream SET retention_at_ms = ?", (now_ms,))
-        self._bytes_kept -= sum(due.values())
+        freed = sum(one.size for one in due)
+        self._bytes_kept -= freed
+        for one in due:
+            if one.size >= LARGE_BYTES:
+                self._large.remove(one.digest)
         with _faults(self._path):
-            for sequence in large:
-                self._large.remove(sequence)
             self._database.execute("PRAGMA incremental_vacuum(2000)").fetchall()
-        more = (
-            max(len(due), fingerprints) >= _PRUNED_PER_CALL
-            or sum(due.values()) >= _PRUNED_BYTES_PER_CALL
-        )
+        more = max(len(due), fingerprints) >= _PRUNED_PER_CALL or freed >= _PRUNED_BYTES_PER_CALL
         return Pruned(len(due), fingerprints, more)
 
     @property
@@ -420,39 +431,50 @@ class Spool:
 
     def _files(self, where: str, parameters: tuple[int, ...]) -> Iterator[SpooledFile]:
         with _faults(self._path):
-            rows = self._database.execute(
-                "SELECT sequence, sealed_at_ms, entries, digest, data FROM files "  # noqa: S608
-                f"WHERE {where} ORDER BY sequence",
+            sequences = self._database.execute(
+                f"SELECT sequence FROM files WHERE {where} ORDER BY sequence",  # noqa: S608
                 parameters,
-            )
-            for sequence, sealed_at_ms, entries, digest, data in rows:
-                sealed = SealedFile(bytes(data or self._large.read(sequence)), bytes(digest))
-                yield SpooledFile(sequence, sealed_at_ms, entries, sealed)
+            ).fetchall()
+            for (sequence,) in sequences:
+                file = self._file(sequence)
+                if file is not None:
+                    yield file
 
-    def _large_sequences(self, where: str, parameters: tuple[int, ...] = ()) -> list[int]:
-        """The files that lie beside the database, of those that `where` names."""
-        rows = self._database.execute(
-            f"SELECT sequence FROM files WHERE bytes >= {LARGE_BYTES} AND {where}",  # noqa: S608
-            parameters,
-        )
-        return [sequence for (sequence,) in rows]
+    def _file(self, sequence: int) -> SpooledFile | None:
+        row = self._row(sequence)
+        if row is None:
+            return None
+        sealed_at_ms, entries, digest, data = row
+        try:
+            sealed = SealedFile(data or self._large.read(digest), digest)
+        except FileNotFoundError:
+            if self._row(sequence) is None:  # the agent pruned it in this moment
+                return None
+            raise
+        return SpooledFile(sequence, sealed_at_ms, entries, sealed)
 
-    def _due(self, before_ms: int, bytes_max: int) -> dict[tuple[int], int]:
-        """The oldest published files that are to go now, and the bytes of each.
+    def _row(self, sequence: int) -> tuple[int, int, bytes, bytes] | None:
+        row: tuple[int, int, bytes, bytes] | None = self._database.execute(
+            "SELECT sealed_at_ms, entries, digest, data FROM files WHERE sequence = ?", (sequence,)
+        ).fetchone()
+        return row
+
+    def _due(self, before_ms: int, bytes_max: int) -> list[_Due]:
+        """The oldest published files that are to go now.
 
         Files grow older towards lower sequences, so the first that may stay ends the search.
         """
         rows = self._database.execute(
-            "SELECT sequence, sealed_at_ms, bytes FROM files WHERE published = 1 "
+            "SELECT sequence, digest, bytes, sealed_at_ms FROM files WHERE published = 1 "
             "ORDER BY sequence LIMIT ?",
             (_PRUNED_PER_CALL,),
         )
-        due: dict[tuple[int], int] = {}
+        due: list[_Due] = []
         left = self._bytes_kept
-        for sequence, sealed_at_ms, size in rows:
+        for sequence, digest, size, sealed_at_ms in rows:
             if sealed_at_ms >= before_ms and left <= bytes_max:
                 break
-            due[sequence,] = size
+            due.append(_Due(sequence, digest, size))
             left -= size
             if self._bytes_kept - left >= _PRUNED_BYTES_PER_CALL:
                 break

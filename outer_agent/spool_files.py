@@ -2,15 +2,18 @@
 
 A database would write each of their bytes twice, and give the room of what it deletes back page by
 page. The database says which of them count: a file is durable here before the commit that names it,
-and what no row names is an orphan of a crash and is removed at the start.
+and what no row names is an orphan of a crash and is removed at the start. A file is named after its
+digest, so that a name never holds other bytes than those that a row means.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from ferry_format.container import SealedFile
 from ferry_format.medium import durable
 
 LARGE_BYTES: Final = 1024 * 1024
@@ -25,30 +28,25 @@ class SpoolFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def prepare(self, kept: Collection[int]) -> None:
-        """Make the folder, and remove every file but those of the sequences that are kept."""
+    def prepare(self, kept: Iterable[bytes]) -> None:
+        """Make the folder, and remove every file but those of the digests that are kept."""
         self._folder.mkdir(_FOLDER_MODE, exist_ok=True)
-        names = {_name(sequence) for sequence in kept}
+        names = {digest.hex() for digest in kept}
         for entry in list(self._folder.iterdir()):
             if entry.name not in names:
                 entry.unlink()
         durable.sync_directory(str(self._folder.parent))
 
-    def write(self, sequence: int, data: bytes) -> None:
-        """Keep a file, durably, in the place of any that an attempt before left."""
-        path = self._folder / _name(sequence)
-        path.unlink(missing_ok=True)
-        durable.write_new(str(path), data)
+    def write(self, file: SealedFile) -> None:
+        """Keep a file, durably."""
+        durable.write_new(str(self._folder / file.digest.hex()), file.data)
         durable.sync_directory(str(self._folder))
 
-    def read(self, sequence: int) -> bytes:
+    def read(self, digest: bytes) -> bytes:
         """A kept file."""
-        return (self._folder / _name(sequence)).read_bytes()
+        return (self._folder / digest.hex()).read_bytes()
 
-    def remove(self, sequence: int) -> None:
-        """Remove a file that no row names any more; one that is not there is as good."""
-        (self._folder / _name(sequence)).unlink(missing_ok=True)
-
-
-def _name(sequence: int) -> str:
-    return f"{sequence:020d}"
+    def remove(self, digest: bytes) -> None:
+        """Remove a file that no row names; raises nothing: what stays is removed at a start."""
+        with suppress(OSError):
+            (self._folder / digest.hex()).unlink()
