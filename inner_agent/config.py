@@ -140,9 +140,9 @@ class JournalSection(Section):
     )
     bytes_max: JournalBytes = Field(
         default=100 * GIB,
-        description="Bytes that the journal may take, quarantine included. Above this size the "
-        "payloads of delivered messages go early; if that is not enough, the inner holds its "
-        "place rather than lose a message.",
+        description="Bytes that the journal may take, quarantine and objects included. Above this "
+        "size the payloads of delivered messages go early; if that is not enough, the inner holds "
+        "its place rather than lose a message.",
     )
 
     @model_validator(mode="after")

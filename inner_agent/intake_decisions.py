@@ -166,7 +166,7 @@ def to_judge(entry: Envelope | Part) -> bytes | None:
 def settle(
     envelope: Envelope | Part, verdict: Verdict | None, rules: Mapping[str, ChannelRule]
 ) -> NewMessage | NewPart | Rejected:
-    """What the journal takes for what passed `screen`, by its validator's verdict.
+    """What the journal takes for it, by what `screen` or its validator said.
 
     `verdict` is None where `to_judge` was.
     """

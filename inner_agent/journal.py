@@ -34,7 +34,7 @@ class StoredObject:
         return part_count(self.object_bytes)
 
     def read(self, number: int) -> bytes:
-        """One part. Raises StorageFault."""
+        """One part. Raises Refused(NOT_DELIVERABLE) if it is damaged, StorageFault."""
         return self.store.get(self.message_id, number)
 
 

@@ -133,6 +133,7 @@ CREATE TABLE objects (
   object_bytes INTEGER NOT NULL,
   closed INTEGER NOT NULL CHECK (closed IN (0, 1)),
   last_part_at_ms INTEGER NOT NULL,
+  last_part_sealed_at_ms INTEGER NOT NULL,
   digest BLOB,
   channel_sequence INTEGER
 ) WITHOUT ROWID;

@@ -23,7 +23,7 @@ from inner_agent.held_messages import HeldTable
 from inner_agent.journal import GapRecord, StreamRecord
 from inner_agent.journal_schema import connect_writer, faults, transaction
 from inner_agent.object_store import FOLDER_NAME, ObjectStore
-from inner_agent.object_table import Incomplete, NewPart, ObjectTable
+from inner_agent.object_table import Incomplete, NewPart, ObjectTable, PartTimes
 from inner_agent.quarantine import (
     QuarantineLimits,
     QuarantineTable,
@@ -122,6 +122,11 @@ class Batch:
     missing: Missing | None = None
     held: frozenset[str] = frozenset()
     releases: Mapping[str, int | None] = field(default_factory=dict)
+
+    @property
+    def part_times(self) -> PartTimes:
+        """The times of the parts in it."""
+        return PartTimes(self.received_at_ms, self.stream.last_sealed_at_ms)
 
 
 class JournalWriter:
@@ -279,10 +284,10 @@ class JournalWriter:
                 raise
             self.objects.settle(committed=True)
 
-    def give_up_objects(self, before_ms: int, at_ms: int) -> list[Incomplete]:
-        """End objects that waited since before `before_ms` for parts; each into quarantine."""
+    def give_up_objects(self, before_ms: int, keep_ms: int, at_ms: int) -> list[Incomplete]:
+        """End what `ObjectTable.end_incomplete` says; each goes into quarantine."""
         with self.changes():
-            incomplete = self.objects.end_incomplete(before_ms)
+            incomplete = self.objects.end_incomplete(before_ms, keep_ms)
             for one in incomplete:
                 self._quarantine.add(
                     RefusedThing(
@@ -330,7 +335,7 @@ class JournalWriter:
     ) -> None:
         part = thing.part
         if part is not None:
-            if not self.objects.close(part, batch.stream.stream_id, batch.received_at_ms):
+            if not self.objects.close(part, batch.stream.stream_id, batch.part_times):
                 return
             ended.append(_ended(file, part, thing.reason))
         self._quarantine.add(thing, batch.received_at_ms)
@@ -338,7 +343,7 @@ class JournalWriter:
     def _part(self, batch: Batch, file: TakenFile, new: NewPart, ended: list[EndedObject]) -> None:
         stream_id = batch.stream.stream_id
         try:
-            whole = self.objects.take(new, stream_id, batch.received_at_ms)
+            whole = self.objects.take(new, stream_id, batch.part_times)
         except Refused as error:
             thing = refused_part(stream_id, file.sequence, new.part, error.reason, error.where)
             self._refuse(batch, file, thing, ended)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from ferry_format import reasons
-from ferry_format.reasons import StorageFault, Unavailable
+from ferry_format.reasons import Refused, StorageFault, Unavailable
 from ferry_runtime.whole_file import replace_file, sync_folder
 from inner_agent.at_rest import PayloadCipher, Purpose
 
@@ -39,6 +39,7 @@ class ObjectStore:
         with self._faults():
             self._folder.mkdir(_FOLDER_MODE, exist_ok=True)
             self._folder.chmod(_FOLDER_MODE)
+            sync_folder(self._folder.parent)
             names = {message_id.hex() for message_id in kept}
             for entry in list(self._folder.iterdir()):
                 if entry.name not in names:
@@ -50,16 +51,25 @@ class ObjectStore:
         sealed = self._cipher.seal(_belongs_to(message_id, number), payload, Purpose.PART)
         with self._faults():
             if not path.parent.exists():
-                path.parent.mkdir(_FOLDER_MODE)
-                path.parent.chmod(_FOLDER_MODE)
-                sync_folder(self._folder)
+                _make(path.parent)
             replace_file(path, sealed, _PART_MODE)
 
     def get(self, message_id: bytes, number: int) -> bytes:
-        """One part. Raises StorageFault if it is not there or does not open."""
+        """One part.
+
+        Raises Refused(NOT_DELIVERABLE) if it is gone or does not open, as it never will again, and
+        StorageFault if the disk cannot be read.
+        """
+        where = f"part {number} of {message_id.hex()}"
         with self._faults():
-            sealed = self._path(message_id, number).read_bytes()
-        return self._cipher.unseal(_belongs_to(message_id, number), sealed, Purpose.PART)
+            try:
+                sealed = self._path(message_id, number).read_bytes()
+            except FileNotFoundError:
+                raise Refused(reasons.NOT_DELIVERABLE, where) from None
+        try:
+            return self._cipher.unseal(_belongs_to(message_id, number), sealed, Purpose.PART)
+        except StorageFault:
+            raise Refused(reasons.NOT_DELIVERABLE, where) from None
 
     def discard(self, message_id: bytes) -> None:
         """Remove an object; what cannot be removed now is at the next start."""
@@ -83,3 +93,17 @@ class ObjectStore:
 
 def _belongs_to(message_id: bytes, number: int) -> bytes:
     return message_id + number.to_bytes(4, "big")
+
+
+def _make(folder: Path) -> None:
+    """Make an object's folder, durably, or leave none: one that is there counts as durable.
+
+    What a crash leaves of one in between is an orphan.
+    """
+    folder.mkdir(_FOLDER_MODE)
+    try:
+        folder.chmod(_FOLDER_MODE)  # whatever the umask
+        sync_folder(folder.parent)
+    except BaseException:
+        folder.rmdir()
+        raise

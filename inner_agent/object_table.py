@@ -18,6 +18,23 @@ from inner_agent.object_store import ObjectStore
 
 ENDED_PER_CALL: Final = 100
 
+_INCOMPLETE: Final = """
+SELECT message_id, stream_id, channel FROM objects CROSS JOIN streams USING (stream_id)
+WHERE closed = 0 AND last_part_at_ms < ?
+  AND (state <> 'trusted' OR last_sealed_at_ms - last_part_sealed_at_ms > ?)
+  AND NOT EXISTS (SELECT 1 FROM missing_messages AS missing WHERE holds = 1
+    AND missing.stream_id = objects.stream_id AND missing.channel = objects.channel)
+LIMIT ?
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PartTimes:
+    """When a part was taken, by our clock, and when its file was sealed, by the sender's."""
+
+    received_ms: int
+    sealed_ms: int
+
 
 @dataclass(frozen=True, slots=True)
 class NewPart:
@@ -85,7 +102,7 @@ class ObjectTable:
         ).fetchone()[0]
         return used
 
-    def take(self, new: NewPart, stream_id: bytes, at_ms: int) -> WholeObject | None:
+    def take(self, new: NewPart, stream_id: bytes, at: PartTimes) -> WholeObject | None:
         """Take a part; the object, if it is whole now. What is known or closed is dropped.
 
         Raises Refused(OBJECT_BROKEN) if it contradicts another part, or the digest does not fit.
@@ -99,32 +116,35 @@ class ObjectTable:
         if known is None and self._is_message(part.message_id):
             return None
         if known is None:
-            self._insert(part, stream_id, at_ms)
+            self._insert(part, stream_id, at)
         elif known[5]:
             return None
         elif known[:5] != _same_in_all(part, stream_id):
             raise Refused(reasons.OBJECT_BROKEN, f"part {part.number}")
-        if not self._add(new, at_ms):
+        if not self._add(new, at):
             return None
         return self._whole(part.message_id, parts.part_count(part.object_bytes))
 
-    def close(self, part: Part, stream_id: bytes, at_ms: int) -> bool:
+    def close(self, part: Part, stream_id: bytes, at: PartTimes) -> bool:
         """Refuse the object that a part belongs to; False if that was done before."""
         if self._is_message(part.message_id):
             return False
-        self._insert(part, stream_id, at_ms)
+        self._insert(part, stream_id, at)
         return self._end(part.message_id)
 
     def withdraw(self, message_id: bytes) -> None:
         """Forget what came of an object that its sender withdrew."""
         self._end(message_id)
 
-    def end_incomplete(self, before_ms: int) -> list[Incomplete]:
-        """End objects of which the last part to come came before a time; those that were."""
+    def end_incomplete(self, before_ms: int, keep_ms: int) -> list[Incomplete]:
+        """End objects whose missing parts can't be on their way any more; those that were ended.
+
+        Their last part came before `before_ms`, and the stream has gone on for `keep_ms` since, by
+        its sender's clock, so that a medium or an outer that is away for long ends nothing. While
+        the channel waits for missing messages, its objects wait too.
+        """
         rows = self._connection.execute(
-            "SELECT message_id, stream_id, channel FROM objects "
-            "WHERE closed = 0 AND last_part_at_ms < ? LIMIT ?",
-            (before_ms, ENDED_PER_CALL),
+            _INCOMPLETE, (before_ms, keep_ms, ENDED_PER_CALL)
         ).fetchall()
         for message_id, _, _ in rows:
             self._end(message_id)
@@ -157,15 +177,15 @@ class ObjectTable:
         ).fetchone()
         return row is not None
 
-    def _insert(self, part: Part, stream_id: bytes, at_ms: int) -> None:
+    def _insert(self, part: Part, stream_id: bytes, at: PartTimes) -> None:
         self._connection.execute(
             "INSERT INTO objects (message_id, stream_id, channel, content_type, accepted_at_ms, "
-            "object_bytes, closed, last_part_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
-            "ON CONFLICT (message_id) DO NOTHING",
-            (part.message_id, *_same_in_all(part, stream_id), 0, at_ms),
+            "object_bytes, closed, last_part_at_ms, last_part_sealed_at_ms) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (message_id) DO NOTHING",
+            (part.message_id, *_same_in_all(part, stream_id), 0, at.received_ms, at.sealed_ms),
         )
 
-    def _add(self, new: NewPart, at_ms: int) -> bool:
+    def _add(self, new: NewPart, at: PartTimes) -> bool:
         part = new.part
         added = self._connection.execute(
             "INSERT INTO parts VALUES (?, ?, ?, ?) ON CONFLICT (message_id, number) DO NOTHING",
@@ -180,7 +200,9 @@ class ObjectTable:
             return False
         self.store.put(part.message_id, part.number, new.payload)
         self._connection.execute(
-            "UPDATE objects SET last_part_at_ms = ? WHERE message_id = ?", (at_ms, part.message_id)
+            "UPDATE objects SET last_part_at_ms = ?, last_part_sealed_at_ms = ? "
+            "WHERE message_id = ?",
+            (at.received_ms, at.sealed_ms, part.message_id),
         )
         if part.is_last:
             self._connection.execute(

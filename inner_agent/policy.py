@@ -15,7 +15,7 @@ from ferry_runtime.policy import load_signed
 from ferry_runtime.problem_words import Mistake
 from ferry_runtime.setting_types import Moment, Name, Seconds, SignToken, Switch
 from inner_agent.channel_gaps import OnGap
-from validators.policy import ContentPolicy, OrderBy
+from validators.policy import ContentPolicy, OrderBy, SchemaFile
 
 MessageBytes = Annotated[int, Strict(), Field(ge=1, le=limits.MESSAGE_BYTES_MAX)]
 _MS_PER_S: Final = 1000
@@ -172,8 +172,8 @@ class InnerPolicy(Document):
         description="What is accepted and where it goes; one [[channels]] table each.",
     )
 
-    def schema_files(self) -> Iterator[tuple[str, str]]:
-        """The (file name, SHA-256) of every schema that the channels name."""
+    def schema_files(self) -> Iterator[SchemaFile]:
+        """Every schema that the channels name."""
         for channel in self.channels:
             yield from channel.content.schema_files()
 

@@ -17,12 +17,11 @@ from ferry_format.envelope import Part
 from ferry_format.reasons import Reason
 from inner_agent.at_rest import PayloadCipher, Purpose
 from inner_agent.journal_schema import connect_reader, faults
+from validators.objects import HEAD_BYTES
 
 CONTENT_BYTES_MAX: Final = 256 * 1024 * 1024
 ENTRIES_MAX: Final = 100_000
 LISTED_MAX: Final = 1_000
-HEAD_BYTES_KEPT: Final = 4096
-"""Of a refused object: what it was judged by."""
 
 Kind = Literal["file", "message"]
 
@@ -65,7 +64,7 @@ def refused_part(
     stream_id: bytes, sequence: int, part: Part, reason: Reason, place: str
 ) -> RefusedThing:
     """A part of an object, and with it the object; of its bytes the beginning is kept."""
-    head = part.payload[:HEAD_BYTES_KEPT]
+    head = part.payload[:HEAD_BYTES]
     return RefusedThing(
         "message",
         reason,

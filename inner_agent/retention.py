@@ -83,7 +83,8 @@ class Retention:
         payloads_before_ms = None if is_full else _before(now_ms, self._policy.keep_hours)
         payloads, more_payloads = self._payloads(payloads_before_ms)
         records, more_records = self._records(_before(now_ms, self._policy.keep_record_hours))
-        incomplete = self._writer.give_up_objects(_before(now_ms, self._policy.keep_hours), wall_ms)
+        keep_ms = int(self._policy.keep_hours * _HOUR_MS)
+        incomplete = self._writer.give_up_objects(now_ms - keep_ms, keep_ms, wall_ms)
         self._remember(now_ms)
         return Pruned(payloads, records, tuple(incomplete), more_payloads or more_records)
 

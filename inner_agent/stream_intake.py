@@ -304,23 +304,17 @@ class StreamIntake:
             for entry in opened.file.content.entries
             if not isinstance(entry, Tombstone)
         ]
-        refusals = [screen(envelope, rules) for envelope in envelopes]
-        asked = [
-            None if refusal is not None else to_judge(envelope)
-            for envelope, refusal in zip(envelopes, refusals, strict=True)
-        ]
+        screened = [screen(envelope, rules) or to_judge(envelope) for envelope in envelopes]
         items = [
             (envelope.channel, payload)
-            for envelope, payload in zip(envelopes, asked, strict=True)
-            if payload is not None
+            for envelope, payload in zip(envelopes, screened, strict=True)
+            if isinstance(payload, bytes)
         ]
         verdicts = iter(self._at.validators.validate_many(items) if items else ())
         settled = iter(
             [
-                settle(envelope, None if payload is None else next(verdicts), rules)
-                if refusal is None
-                else refusal
-                for envelope, payload, refusal in zip(envelopes, asked, refusals, strict=True)
+                settle(envelope, next(verdicts) if isinstance(one, bytes) else one, rules)
+                for envelope, one in zip(envelopes, screened, strict=True)
             ]
         )
         return tuple(_taken_file(opened, take, settled) for opened, take in collected)

@@ -76,17 +76,15 @@ class Reports:
                 self.metrics.messages.labels(message.channel, "repeated", "").inc()
                 told[message.channel, "message_repeated", ""].append(message.message_id)
                 continue
-            self.metrics.messages.labels(message.channel, "journaled", "").inc()
-            self.metrics.message_bytes.labels(message.channel).inc(len(message.payload))
-            age_s = max(0, now_ms - message.accepted_at_ms) / 1000
-            self.metrics.crossing_seconds.labels(message.channel).observe(age_s)
+            age_ms = now_ms - message.accepted_at_ms
+            self._journaled(message.channel, len(message.payload), age_ms)
         for tombstone in file.tombstones:
             self.metrics.messages.labels(tombstone.channel, "withdrawn", tombstone.reason).inc()
         for ended in taken.objects:
             if ended.file_sequence == file.sequence:
                 self._object_ended(ended, told, now_ms)
         for thing in file.refused:
-            if thing.part is not None:
+            if thing.part is not None:  # told once an object, by what became of that
                 continue
             channel, code = thing.channel or "", thing.reason.code
             self.metrics.messages.labels(channel, "refused", code).inc()
@@ -115,10 +113,12 @@ class Reports:
             self.metrics.messages.labels(ended.channel, "refused", ended.refused.code).inc()
             told[ended.channel, "object_refused", ended.refused.code].append(ended.message_id)
             return
-        self.metrics.messages.labels(ended.channel, "journaled", "").inc()
-        self.metrics.message_bytes.labels(ended.channel).inc(ended.object_bytes)
-        age_s = max(0, now_ms - ended.accepted_at_ms) / 1000
-        self.metrics.crossing_seconds.labels(ended.channel).observe(age_s)
+        self._journaled(ended.channel, ended.object_bytes, now_ms - ended.accepted_at_ms)
+
+    def _journaled(self, channel: str, size: int, age_ms: int) -> None:
+        self.metrics.messages.labels(channel, "journaled", "").inc()
+        self.metrics.message_bytes.labels(channel).inc(size)
+        self.metrics.crossing_seconds.labels(channel).observe(max(0, age_ms) / 1000)
 
     def objects_given_up(self, objects: Iterable[Incomplete]) -> None:
         """Parts of these never came."""

@@ -15,7 +15,7 @@ The contract, which tests/integration/test_sink_conformance.py runs against ever
 6. No payload, and nothing that the far side said beyond a bounded code, is logged or returned.
 7. `probe` tells whether the far side can be reached without handing it anything.
 8. An object (`message.large`) is read part by part, so that memory stays bounded, and the far side
-   sees the whole of it or nothing.
+   sees the whole of it or nothing. What cannot be read of it is no fault of the far side.
 9. `close` may be called twice, and ends whatever is still open.
 """
 
@@ -23,6 +23,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
+
+from ferry_format.reasons import DELIVERY_FAULT, FerryError, Refused
 
 if TYPE_CHECKING:
     from ferry_format.reasons import Reason
@@ -58,6 +60,13 @@ OBJECT_BYTES_PER_S_MIN: Final = 1024 * 1024
 def object_s(message: JournaledMessage) -> float:
     """Seconds that a message may take beyond what a small one may."""
     return 0.0 if message.large is None else message.large.object_bytes / OBJECT_BYTES_PER_S_MIN
+
+
+def unreadable(fault: FerryError) -> Failed:
+    """What becomes of an object that our own disk does not give: damaged is for good."""
+    if isinstance(fault, Refused):
+        return Failed(fault.reason, permanent=True)
+    return Failed(DELIVERY_FAULT, detail=fault.reason.code)
 
 
 class Sink(Protocol):

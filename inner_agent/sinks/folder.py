@@ -18,8 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ferry_format.reasons import SINK_UNREACHABLE
-from inner_agent.sinks.base import Delivered, Failed, object_s
+from ferry_format.reasons import SINK_UNREACHABLE, FerryError
+from inner_agent.sinks.base import Delivered, Failed, object_s, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -67,7 +67,10 @@ class FolderSink:
     async def deliver(self, message: JournaledMessage) -> SinkResult:
         """Write one file durably."""
         name = f"{message.position:020d}-{message.message_id.hex()}{self._settings.suffix}"
-        failure = await self._on_thread(name, _pieces(message), object_s(message))
+        try:
+            failure = await self._on_thread(name, _pieces(message), object_s(message))
+        except FerryError as fault:
+            return unreadable(fault)
         return Delivered() if failure is None else Failed(SINK_UNREACHABLE, detail=failure)
 
     async def probe(self) -> Reason | None:

@@ -29,10 +29,10 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 
 from ferry_format import reasons
-from ferry_format.reasons import Refused
+from ferry_format.reasons import FerryError, Refused
 from ferry_runtime.secrets import read_secret
 from inner_agent.sinks import tls
-from inner_agent.sinks.base import Delivered, Failed, object_s
+from inner_agent.sinks.base import Delivered, Failed, object_s, unreadable
 from inner_agent.sinks.tls import TlsSettings, client_context
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ class HttpSink:
             "Ferry-Channel": message.channel,
             "Ferry-Channel-Sequence": str(message.channel_sequence),
         }
+        parts = None if message.large is None else _Parts(message.large)
         if message.large is not None:
             headers["Content-Length"] = str(message.large.object_bytes)
         answer_s = self._settings.timeout_s + object_s(message)
@@ -127,7 +128,7 @@ class HttpSink:
             async with asyncio.timeout(self._settings.connect_timeout_s + answer_s):
                 response = await self._open_session().post(
                     self._settings.url,
-                    data=_body(message),
+                    data=_body(message.payload) if parts is None else parts.read(),
                     headers=headers,
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(
@@ -144,6 +145,8 @@ class HttpSink:
         except aiohttp.ClientResponseError as error:
             return Failed(reasons.SINK_BAD_ANSWER, detail=type(error).__name__)
         except (aiohttp.ClientError, OSError) as error:
+            if parts is not None and parts.fault is not None:
+                return unreadable(parts.fault)
             return Failed(reasons.SINK_NO_ANSWER, detail=type(error).__name__)
         result = judge(response.status, response.headers.get("Retry-After"), time.time())
         await _drop_body(response)
@@ -181,17 +184,30 @@ class HttpSink:
         return self._session
 
 
-def _body(message: JournaledMessage) -> bytes | io.BytesIO | AsyncIterator[bytes]:
+def _body(payload: bytes) -> bytes | io.BytesIO:
     """Return what aiohttp sends: small bodies with the header, large ones in pieces."""
-    if message.large is not None:
-        return _parts(message.large)
-    payload = message.payload
     return payload if len(payload) <= WHOLE_BODY_BYTES_MAX else io.BytesIO(payload)
 
 
-async def _parts(large: StoredObject) -> AsyncIterator[bytes]:
-    for number in range(1, large.parts + 1):
-        yield await asyncio.to_thread(large.read, number)
+class _Parts:
+    """An object's body as aiohttp sends it; `fault` is what kept us from reading it.
+
+    To aiohttp that looks as if the connection had failed.
+    """
+
+    def __init__(self, large: StoredObject) -> None:
+        self._large = large
+        self.fault: FerryError | None = None
+
+    async def read(self) -> AsyncIterator[bytes]:
+        """Every part in order."""
+        for number in range(1, self._large.parts + 1):
+            try:
+                part = await asyncio.to_thread(self._large.read, number)
+            except FerryError as fault:
+                self.fault = fault
+                raise
+            yield part
 
 
 def judge(status: int, retry_after: str | None, now_s: float) -> SinkResult:

@@ -141,6 +141,12 @@ class Site:
             time.sleep(0.05)
 
 
+def holds_one(agents: FerryPair) -> bool:
+    """Whether the verifier went past the gap and holds the message after it."""
+    told = agents.inner_state / "verifier.prom"
+    return told.exists() and 'held_messages{channel="adt"} 1.0' in told.read_text()
+
+
 def leave_behind(folder: Path) -> None:
     """Run a pair in `folder` and stop it in the midst of everything."""
     with Bookings() as bookings:
@@ -161,7 +167,7 @@ def leave_behind(folder: Path) -> None:
         site.send(HELD)
         missing.unlink()
         agents.start_inner(["verifier"])
-        time.sleep(6)  # as long as the gap is waited for, and the file after it is taken
+        site.wait(lambda: holds_one(agents))
         agents.stop("verifier")
         site.send(*ON_MEDIUM)
         site.post("image", COMING.whole(), "image-2")

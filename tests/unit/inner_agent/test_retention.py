@@ -8,6 +8,7 @@ from ferry_format.parts import object_digest, part_digest
 from ferry_format.stream import Link
 from inner_agent import retention as retention_module
 from inner_agent.at_rest import PayloadCipher
+from inner_agent.channel_gaps import MissingMessages
 from inner_agent.delivery import Progress, State
 from inner_agent.delivery_store import DeliveryStore, Outcome
 from inner_agent.journal import GapRecord, JournalReader, StreamRecord
@@ -181,7 +182,7 @@ def test_a_sweep_comes_past_what_waits_in_front(tmp_path, journal, reader, monke
     assert [record.position for record in reader.find()] == [3, 2, 1]
 
 
-def arrives(writer, number, age_hours, *, parts, of=2):
+def arrives(writer, number, age_hours, *, parts, of=2, missing=None, state="trusted"):
     """A file with some parts of object `number`, which has `of` parts of 4 bytes."""
     payloads = [b"abcd"] * of
     digest = object_digest(map(part_digest, payloads))
@@ -196,8 +197,9 @@ def arrives(writer, number, age_hours, *, parts, of=2):
         number * 10 + parts[0], Link(bytes([number]) * 32, bytes(32)), 1, late=False,
         messages=(), tombstones=(), refused=(), parts=tuple(new),
     )  # fmt: skip
-    stream = StreamRecord(STREAM, "front", "trusted", number * 10 + 9, b"d" * 32, 0, 0, 0)
-    writer.take(Batch(NOW_MS - age_hours * HOUR_MS, stream, (file,), {}))
+    at_ms = NOW_MS - age_hours * HOUR_MS
+    stream = StreamRecord(STREAM, "front", state, number * 10 + 9, b"d" * 32, 0, at_ms, at_ms)
+    writer.take(Batch(at_ms, stream, (file,), {}, missing=missing))
 
 
 def kept_objects(tmp_path):
@@ -233,6 +235,29 @@ def test_an_object_that_waits_too_long_for_parts_is_given_up_and_entered(tmp_pat
     assert (entry.reason, entry.channel) == ("object_incomplete", "adt")
     arrives(journal, 1, 0, parts=[2])
     assert kept_objects(tmp_path) == [2]
+
+
+@pytest.mark.usefixtures("_small_parts")
+def test_an_object_is_kept_while_nothing_newer_came_of_its_stream(tmp_path, journal):
+    arrives(journal, 1, 50, parts=[1])
+    arrives(journal, 2, 45, parts=[1])
+    assert retention(tmp_path, journal).prune(NOW_MS).incomplete == ()
+    assert kept_objects(tmp_path) == [1, 2]
+
+
+@pytest.mark.usefixtures("_small_parts")
+def test_an_object_is_kept_while_its_channel_holds_for_missing_messages(tmp_path, journal):
+    arrives(journal, 1, 50, parts=[1])
+    arrives(journal, 2, 5, parts=[1], missing=(MissingMessages("adt", 12, 12, holds=True),))
+    assert retention(tmp_path, journal).prune(NOW_MS).incomplete == ()
+    arrives(journal, 3, 4, parts=[1], missing=(MissingMessages("adt", 12, 12, holds=False),))
+    assert len(retention(tmp_path, journal).prune(NOW_MS).incomplete) == 1
+
+
+@pytest.mark.usefixtures("_small_parts")
+def test_an_object_of_a_stream_that_is_over_waits_for_nothing(tmp_path, journal):
+    arrives(journal, 1, 50, parts=[1], state="retired")
+    assert len(retention(tmp_path, journal).prune(NOW_MS).incomplete) == 1
 
 
 @pytest.mark.usefixtures("_small_parts")
