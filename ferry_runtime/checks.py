@@ -189,9 +189,8 @@ class Findings:
                     "is more than the channel's own message_bytes_max",
                     "Lower it, raise the channel's, or leave it out.",
                 )
-        family_key = "xml" if content.json_ is None else "json"
-        for name, sha256 in content.schema_files():
-            self._schema((*path, family_key), folder, name, sha256)
+        for schema in content.schema_files():
+            self._schema((*path, schema.family), folder, schema.file, schema.sha256)
 
     def _schema(self, path: KeyPath, folder: Path, name: str, sha256: str) -> None:
         try:

@@ -33,6 +33,7 @@ from ferry_runtime import secrets
 from ferry_runtime.configuration import DOCUMENT_BYTES_MAX, Document, parse
 from ferry_runtime.regular_file import read_regular
 from ferry_runtime.whole_file import replace_file
+from validators.policy import SchemaFile
 
 SCHEMA_BYTES_MAX: Final = 4 * 1024 * 1024
 SIGNATURE_FILE_BYTES_MAX: Final = 1024
@@ -121,9 +122,9 @@ def read_schema(folder: Path, name: str, sha256: str) -> bytes:
     return data
 
 
-def read_schemas(folder: Path, wanted: Iterable[tuple[str, str]]) -> dict[str, bytes]:
-    """Every wanted (file name, SHA-256), by file name. Raises Refused as read_schema does."""
-    return {name: read_schema(folder, name, sha256) for name, sha256 in wanted}
+def read_schemas(folder: Path, wanted: Iterable[SchemaFile]) -> dict[str, bytes]:
+    """Every wanted schema, by file name. Raises Refused as read_schema does."""
+    return {one.file: read_schema(folder, one.file, one.sha256) for one in wanted}
 
 
 def _decoded(text: str, where: str) -> bytes:

@@ -18,7 +18,7 @@ from ferry_format import reasons
 from ferry_format.identifiers import new_message_id
 from ferry_format.reasons import FerryError, Reason, Refused, Unavailable
 from ferry_runtime.logs import event
-from outer_agent import admission
+from outer_agent import admission, object_crossing
 from outer_agent.admission import (
     Admitted,
     Fingerprint,
@@ -29,11 +29,11 @@ from outer_agent.admission import (
 )
 from outer_agent.commit import Outcome, Reuse
 from outer_agent.metrics import OuterMetrics
-from outer_agent.object_crossing import Crossing, ObjectCrossing, ReadExactly
+from outer_agent.object_crossing import Crossing, ObjectCrossing, ReadExactly, Validation
 from outer_agent.outcomes import AuditRecord, OutcomeRecord
 from outer_agent.policy import OuterChannel
 from validators.hl7v2.header import read_header
-from validators.verdict import Accepted, Verdict
+from validators.verdict import Accepted
 
 _LOG = logging.getLogger("ferry.outer.intake")
 _DEFAULT_BURST_S: Final = 1.0
@@ -41,35 +41,11 @@ _OBJECTS_MAX: Final = 8
 """Objects on their way at a time, each with two parts in memory; more are refused for now."""
 
 
-class Validation(Protocol):
-    """The pool of validation workers, as the intake sees it."""
-
-    async def validate(self, channel: str, payload: bytes) -> Verdict:
-        """The verdict on one message. Raises Unavailable(VALIDATOR_UNAVAILABLE)."""
-        ...
-
-
-class Publication(Protocol):
+class Publication(object_crossing.Publication, Protocol):
     """The publisher, as the intake sees it."""
 
     def refuses_now(self) -> Reason | None:
         """Why a message would be turned away at this moment."""
-        ...
-
-    async def publish(self, admitted: Admitted, *, reuse: Reuse) -> Receipt:
-        """Return once durable. Raises Unavailable or Refused(ID_REUSED)."""
-        ...
-
-    async def find(self, fingerprint: Fingerprint) -> Receipt | None:
-        """The receipt that a message with this fingerprint was given before."""
-        ...
-
-    async def knows_key(self, key_digest: bytes) -> bool:
-        """Whether a message with this key was taken before, whatever its bytes."""
-        ...
-
-    async def abandon(self, message_id: bytes) -> None:
-        """Withdraw what was published of an object of which the rest will not come."""
         ...
 
     def has_room_for(self, size: int) -> bool:
@@ -163,15 +139,18 @@ class Intake:
         self._tell_object(submission, crossing, time.monotonic() - started_s)
         return crossing.receipt
 
-    def _admit_object(self, submission: ObjectSubmission) -> OuterChannel:
+    def _channel_of(self, submission: Submission | ObjectSubmission) -> OuterChannel:
         turned_away = self._publication.refuses_now()
         if turned_away is not None:
             raise Unavailable(turned_away)
-        channel = admission.check(
+        return admission.check(
             submission,
             self._channels.get(submission.channel),
             self._content_types.get(submission.channel, ""),
         )
+
+    def _admit_object(self, submission: ObjectSubmission) -> OuterChannel:
+        channel = self._channel_of(submission)
         if self._objects >= _OBJECTS_MAX:
             raise Unavailable(reasons.OVERLOADED, f"{_OBJECTS_MAX} objects are on their way")
         if not self._publication.has_room_for(submission.whole_bytes):
@@ -256,14 +235,7 @@ class Intake:
         return receipt
 
     async def _admit(self, submission: Submission) -> _Draft | _Repetition:
-        turned_away = self._publication.refuses_now()
-        if turned_away is not None:
-            raise Unavailable(turned_away)
-        channel = admission.check(
-            submission,
-            self._channels.get(submission.channel),
-            self._content_types.get(submission.channel, ""),
-        )
+        channel = self._channel_of(submission)
         self._spend(submission, channel)
         with _faults_told():
             verdict = await self._validation.validate(channel.name, submission.payload)

@@ -36,7 +36,10 @@ class Validation(Protocol):
     """The pool of validation workers."""
 
     async def validate(self, channel: str, payload: bytes) -> Verdict:
-        """The verdict on an object's beginning."""
+        """The verdict on a message, or on an object's beginning.
+
+        Raises Unavailable(VALIDATOR_UNAVAILABLE).
+        """
         ...
 
 
@@ -44,15 +47,15 @@ class Publication(Protocol):
     """The publisher, as objects need it."""
 
     async def publish(self, admitted: Admitted, *, reuse: Reuse) -> Receipt:
-        """Return once durable."""
+        """Return once durable. Raises Unavailable or Refused(ID_REUSED)."""
         ...
 
     async def find(self, fingerprint: Fingerprint) -> Receipt | None:
-        """The receipt that the same object was given before."""
+        """The receipt that a message or object with this fingerprint was given before."""
         ...
 
     async def knows_key(self, key_digest: bytes) -> bool:
-        """Whether something with this key was taken before."""
+        """Whether something with this key was taken before, whatever its bytes."""
         ...
 
     async def abandon(self, message_id: bytes) -> None:
@@ -154,14 +157,10 @@ class ObjectCrossing:
     async def _judged(self, payload: bytes) -> bytes:
         head = payload[:HEAD_BYTES]
         verdict = await self._validation.validate(self._submission.channel, head)
-        if not isinstance(verdict, Accepted) or len(verdict.payload) != len(head):
-            raise Refused(
-                *(
-                    (reasons.NOT_WELL_FORMED, "beginning of the object")
-                    if isinstance(verdict, Accepted)
-                    else (verdict.reason, verdict.place)
-                )
-            )
+        if not isinstance(verdict, Accepted):
+            raise Refused(verdict.reason, verdict.place)
+        if len(verdict.payload) != len(head):
+            raise Refused(reasons.NOT_WELL_FORMED, "beginning of the object")
         self._verdict = verdict
         return verdict.payload + payload[HEAD_BYTES:]
 

@@ -14,7 +14,7 @@ from ferry_runtime.configuration import Document, Section
 from ferry_runtime.policy import load_signed
 from ferry_runtime.problem_words import Mistake
 from ferry_runtime.setting_types import Name, ReceiveToken, Sha256Hex, Text
-from validators.policy import ContentPolicy
+from validators.policy import ContentPolicy, SchemaFile
 
 MessageBytes = Annotated[int, Strict(), Field(ge=1, le=limits.MESSAGE_BYTES_MAX)]
 
@@ -136,8 +136,8 @@ class OuterPolicy(Document):
         description="What may be sent; one [[channels]] table each.",
     )
 
-    def schema_files(self) -> Iterator[tuple[str, str]]:
-        """The (file name, SHA-256) of every schema that the channels name."""
+    def schema_files(self) -> Iterator[SchemaFile]:
+        """Every schema that the channels name."""
         for channel in self.channels:
             yield from channel.content.schema_files()
 

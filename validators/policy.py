@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -358,6 +358,14 @@ class XmlPolicy(_Model):
         return self
 
 
+class SchemaFile(NamedTuple):
+    """A schema in the policy's folder, and the key of the family that names it."""
+
+    family: str
+    file: str
+    sha256: str
+
+
 class ContentPolicy(_Model):
     """Exactly one family a channel."""
 
@@ -373,8 +381,8 @@ class ContentPolicy(_Model):
             raise ValueError("name exactly one content family: hl7v2, json, xml or object")
         return self
 
-    def schema_files(self) -> Iterator[tuple[str, str]]:
-        """The (file name, SHA-256) of every schema that the family names."""
-        for family in (self.json_, self.xml):
+    def schema_files(self) -> Iterator[SchemaFile]:
+        """Every schema that the family names."""
+        for key, family in (("json", self.json_), ("xml", self.xml)):
             if family is not None and family.schema_file and family.schema_sha256:
-                yield family.schema_file, family.schema_sha256
+                yield SchemaFile(key, family.schema_file, family.schema_sha256)

@@ -184,7 +184,7 @@ class DropFolder:
                     self._sender,
                     file.identity.size,
                     None,
-                    os.fsencode(file.name),
+                    _object_key(file),
                     self._surroundings.clock_ms(),
                 ),
                 partial(self._read_part, file),
@@ -214,3 +214,12 @@ class DropFolder:
             os.fsencode(file.name),
             self._surroundings.clock_ms(),
         )
+
+
+def _object_key(file: OpenFile) -> bytes:
+    """What an object is known by where a crash has it taken again.
+
+    A name that is used anew is another object; nobody could send it again under another id.
+    """
+    identity = file.identity
+    return b"%d %d %s" % (identity.size, identity.modified_ns, os.fsencode(file.name))

@@ -27,7 +27,7 @@ from ferry_format import reasons
 from ferry_format.reasons import FerryError, Refused, Unavailable
 from ferry_runtime.addresses import parse_listen
 from ferry_runtime.logs import event
-from outer_agent.admission import ObjectSubmission, Submission
+from outer_agent.admission import ObjectSubmission, Receipt, Submission
 from outer_agent.config import HttpSource
 from outer_agent.outcomes import UNIDENTIFIED
 from outer_agent.senders import certificate_names
@@ -130,31 +130,28 @@ class HttpListener:
         return server()
 
     async def _post(self, request: web.Request) -> web.Response:
-        channel = request.match_info["channel"]
-        sender = UNIDENTIFIED
-        announced: ObjectSubmission | None = None
         try:
-            try:
-                sender = self._identify(request)
-                if self._surroundings.intake.takes_objects(channel):
-                    announced = self._announced(request, channel, sender)
-                else:
-                    submission = await self._read(request, channel, sender)
-            except FerryError as failure:
-                self._surroundings.intake.note_failure(channel, sender, failure)
-                raise
-            if announced is not None:
-                receipt = await self._surroundings.intake.submit_object(
-                    announced, partial(self._read_part, request)
-                )
-            else:
-                receipt = await self._surroundings.intake.submit(submission)
+            receipt = await self._take(request, request.match_info["channel"])
         except FerryError as failure:
             return _response(problem.problem(failure))
         body = {"message_id": receipt.message_id.hex(), "duplicate": receipt.duplicate}
         return web.Response(
             status=202, body=json.dumps(body).encode(), content_type="application/json"
         )
+
+    async def _take(self, request: web.Request, channel: str) -> Receipt:
+        intake, sender = self._surroundings.intake, UNIDENTIFIED
+        try:
+            sender = self._identify(request)
+            if intake.takes_objects(channel):
+                announced = self._announced(request, channel, sender)
+                taking = intake.submit_object(announced, partial(self._read_part, request))
+            else:
+                taking = intake.submit(await self._read(request, channel, sender))
+        except FerryError as failure:
+            intake.note_failure(channel, sender, failure)
+            raise
+        return await taking  # the intake notes its own refusals
 
     def _identify(self, request: web.Request) -> str:
         session = request.get_extra_info("ssl_object")
