@@ -38,7 +38,7 @@ class Hl7Place:
         """The digest of what stands there; None if nothing does."""
         for segment in message.segments:
             if segment.name == self.segment:
-                value = self._value(segment.field(self.field))
+                value = self._value(segment.fields().at(self.field))
                 return digest_of(value) if value else None
         return None
 

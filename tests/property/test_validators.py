@@ -14,7 +14,7 @@ from validators.characters import _FORBIDDEN, find_forbidden
 from validators.hl7v2.acknowledgement import build_ack, parse_ack
 from validators.hl7v2.charset import UTF_8
 from validators.hl7v2.escapes import EscapeRules
-from validators.hl7v2.grammar import fold_segment_ends, parse
+from validators.hl7v2.grammar import _SegmentParser, fold_segment_ends, parse
 from validators.hl7v2.header import read_header
 from validators.hl7v2.rebuild import rebuild
 from validators.hl7v2.separators import Separators
@@ -51,6 +51,21 @@ def test_what_is_rebuilt_parses_to_the_same_model_and_rebuilds_to_itself(text: s
     written = rebuild(model)
     assert parse(written, SEPARATORS, STRICT, RULES) == model
     assert rebuild(parse(written, SEPARATORS, STRICT, RULES)) == written
+
+
+tight = HL7v2Policy(
+    messages=("*",), segments="any", fields_max=3, field_chars_max=9,
+    repetitions_max=2, components_max=2,
+)  # fmt: skip
+
+
+@given(segment, st.sampled_from([STRICT, tight]))
+def test_a_line_that_is_taken_as_it_stands_is_what_parsing_and_writing_it_gives(
+    line: str, policy: HL7v2Policy
+) -> None:
+    parser = _SegmentParser(SEPARATORS, policy, RULES)
+    if parser._is_tidy(line):
+        assert parser._tidied(line[:3], 2, line) == line
 
 
 @given(message, st.sampled_from(VALIDATORS))

@@ -12,28 +12,20 @@ from typing import TYPE_CHECKING
 from validators.hl7v2.separators import SEGMENT_END
 
 if TYPE_CHECKING:
-    from validators.hl7v2.grammar import Component, Field, Message, Segment
+    from validators.hl7v2.grammar import Component, Field, Message
     from validators.hl7v2.separators import Separators
 
 
 def rebuild(message: Message) -> str:
     """Return the canonical text of `message`."""
-    separators = message.separators
-    lines = [_segment_text(segment, separators) for segment in message.segments]
-    lines.append("")
-    return SEGMENT_END.join(lines)
+    return SEGMENT_END.join([*[segment.text for segment in message.segments], ""])
 
 
-def _segment_text(segment: Segment, separators: Separators) -> str:
-    texts = [
-        field if isinstance(field, str) else field_text(field, separators)
-        for field in segment.fields
-    ]
-    if segment.name == "MSH":
-        # MSH-1 is the separator itself: written by the join, not as a field of its own.
-        texts[0] = segment.name
-        return separators.field.join(texts)
-    return separators.field.join([segment.name, *texts])
+def segment_text(name: str, values: tuple[Field, ...], separators: Separators) -> str:
+    """Return the canonical text of a segment with these fields (Fields.values)."""
+    # MSH-1 is the separator itself: written by the join, not as a field of its own.
+    fields = values[1:] if name == "MSH" else values
+    return separators.field.join([name, *[field_text(field, separators) for field in fields]])
 
 
 def field_text(field: Field, separators: Separators) -> str:

@@ -35,8 +35,8 @@ from validators.hl7v2.charset import (
     header_line,
 )
 from validators.hl7v2.escapes import EscapeRules
-from validators.hl7v2.grammar import Message, Segment, fold_segment_ends, parse
-from validators.hl7v2.rebuild import field_text, rebuild
+from validators.hl7v2.grammar import Fields, Message, Segment, fold_segment_ends, parse
+from validators.hl7v2.rebuild import field_text, rebuild, segment_text
 from validators.hl7v2.separators import Separators, read_separators
 from validators.hl7v2.whitelist import MessageTypes, SegmentNames, Versions
 from validators.order_key import Hl7Place
@@ -133,9 +133,9 @@ class HL7v2Validator:
         )
 
     def _check_header(self, message: Message) -> tuple[str, str | None]:
-        header, separators = message.header, message.separators
-        kind = self._types.read(header.field(9))
-        control_id = field_text(header.field(10), separators)
+        header, separators = message.header.fields(), message.separators
+        kind = self._types.read(header.at(9))
+        control_id = field_text(header.at(10), separators)
         processing = _first_text(header, 11)
         version = _first_text(header, 12)
         if not kind[0]:
@@ -159,19 +159,20 @@ class HL7v2Validator:
     def _written(self, message: Message, charset: Charset, *, converting: bool) -> bytes:
         if not converting or self._charset_out is None:
             return encode(rebuild(message), charset)
-        fields = list(message.header.fields)
-        fields += [""] * (18 - len(fields))
-        fields[17] = self._charset_out.hl7_name
-        header = Segment(message.header.name, tuple(fields))
-        converted = Message(message.separators, (header, *message.segments[1:]))
+        values = list(message.header.fields().values)
+        values += [""] * (18 - len(values))
+        values[17] = self._charset_out.hl7_name
+        separators, name = message.separators, message.header.name
+        header = Segment(name, segment_text(name, tuple(values), separators), separators)
+        converted = Message(separators, (header, *message.segments[1:]))
         return encode(rebuild(converted), self._charset_out)
 
 
-def _check_strictly(header: Segment, control_id: str, processing: str, version: str) -> None:
+def _check_strictly(header: Fields, control_id: str, processing: str, version: str) -> None:
     for number, value in ((10, control_id), (11, processing), (12, version)):
         if not value:
             raise Refused(HEADER_INCOMPLETE, f"MSH-{number}")
-    if not isinstance(header.field(10), str):
+    if not isinstance(header.at(10), str):
         raise Refused(NOT_WELL_FORMED, "MSH-10")
     if _STRICT_PROCESSING.fullmatch(processing) is None:
         raise Refused(NOT_WELL_FORMED, "MSH-11")
@@ -179,9 +180,9 @@ def _check_strictly(header: Segment, control_id: str, processing: str, version: 
         raise Refused(VERSION_NOT_ALLOWED, "MSH-12")
 
 
-def _first_text(header: Segment, number: int) -> str:
+def _first_text(header: Fields, number: int) -> str:
     """Return the first component's first subcomponent of a header field that does not repeat."""
-    field = header.field(number)
+    field = header.at(number)
     if len(field) > 1 and not isinstance(field, str):
         raise Refused(NOT_WELL_FORMED, f"MSH-{number}")
     while not isinstance(field, str):
