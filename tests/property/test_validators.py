@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,13 +61,16 @@ tight = HL7v2Policy(
 )  # fmt: skip
 
 
-@given(segment, st.sampled_from([STRICT, tight]))
+@pytest.mark.parametrize("policy", [STRICT, tight])
 def test_a_line_that_is_taken_as_it_stands_is_what_parsing_and_writing_it_gives(
-    line: str, policy: HL7v2Policy
+    policy: HL7v2Policy,
 ) -> None:
     parser = _SegmentParser(SEPARATORS, policy, RULES)
-    if parser._is_tidy(line):
-        assert parser._tidied(line[:3], 2, line) == line
+    for count in range(6):
+        for characters in itertools.product("a^~&|\\", repeat=count):
+            line = f"PID|{''.join(characters)}"
+            if parser._is_tidy(line):
+                assert parser._tidied("PID", 2, line) == line
 
 
 @given(message, st.sampled_from(VALIDATORS))
