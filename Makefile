@@ -72,8 +72,9 @@ demo: setup ## Both agents and a small hospital around them, for a minute
 bench: setup ## Latency and throughput beside the floors; writes bench/results.json
 	$(BIN)/python -m bench.run
 
-bench-quick: setup ## The same, shorter: for a look, not for figures to quote
-	$(BIN)/python -m bench.run --quick
+bench-quick: setup ## The same in two minutes, held against stored bounds: ratios to floors, wide ones
+	$(BIN)/python -m bench.run --quick --out bench/work/quick.json
+	$(BIN)/python -m bench.bounds bench/work/quick.json
 
 lock: setup ## Choose the newest allowed versions anew; writes requirements/*.txt
 	$(COMPILE) --upgrade --output-file requirements/build.txt requirements/build.in

@@ -1,7 +1,8 @@
 """An MLLP sender in a process of its own; writes when each message's last byte was sent.
 
-Times are CLOCK_MONOTONIC, which all processes of one machine share. `paced` is an open loop: each
-message has its moment, whether or not earlier ones were answered (no coordinated omission).
+Times are CLOCK_MONOTONIC, which all processes of one machine share. `paced` and `open` are open
+loops: each message has its moment, whether or not earlier ones were answered, and is counted from
+it (no coordinated omission).
 """
 
 from __future__ import annotations
@@ -56,6 +57,32 @@ def paced(port: int, count: int, interval_s: float, prefix: str) -> dict[str, li
     return {"sent": sent, "acknowledged": acknowledged}
 
 
+async def open_loop(
+    port: int, count: int, interval_s: float, connections: int, prefix: str
+) -> dict[str, list[object]]:
+    """A message at each tick, over whichever connection waits for none; from its tick on."""
+    sent: list[object] = []
+    acknowledged: list[object] = []
+    numbers = iter(range(count))
+    began_s = time.monotonic() + 0.2
+
+    async def one() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for number in numbers:
+            control_id = f"{prefix}{number:07d}"
+            data = message(control_id)
+            due_s = began_s + number * interval_s
+            await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+            sent.append([control_id, due_s])
+            writer.write(data)
+            answer = await reader.readuntil(_END)
+            acknowledged.append([control_id, time.monotonic(), b"|AA|" in answer])
+        writer.close()
+
+    await asyncio.gather(*(one() for _ in range(connections)))
+    return {"sent": sent, "acknowledged": acknowledged}
+
+
 async def saturate(port: int, count: int, connections: int, prefix: str) -> dict[str, list[object]]:
     """Each connection sends its next message as soon as the last was acknowledged."""
     sent: list[object] = []
@@ -79,7 +106,7 @@ async def saturate(port: int, count: int, connections: int, prefix: str) -> dict
 def main() -> None:
     """Run one load and write its record."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("kind", choices=["paced", "saturate"])
+    parser.add_argument("kind", choices=["paced", "open", "saturate"])
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--interval-s", type=float, default=0.005)
@@ -89,6 +116,16 @@ def main() -> None:
     options = parser.parse_args()
     if options.kind == "paced":
         record = paced(options.port, options.count, options.interval_s, options.prefix)
+    elif options.kind == "open":
+        record = uvloop.run(
+            open_loop(
+                options.port,
+                options.count,
+                options.interval_s,
+                options.connections,
+                options.prefix,
+            )
+        )
     else:
         record = uvloop.run(
             saturate(options.port, options.count, options.connections, options.prefix)
