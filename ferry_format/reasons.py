@@ -398,6 +398,16 @@ SEGMENT_NOT_ALLOWED = _sender(
     "the channel's whitelist does not name this segment",
     "Leave the segment out, or ask the security administrator to add it.",
 )
+FIELD_NOT_ALLOWED = _sender(
+    "field_not_allowed",
+    "the channel's whitelist does not name this field, and it is filled",
+    "Leave the field empty, or ask the security administrator to add it.",
+)
+FIELD_MISSING = _sender(
+    "field_missing",
+    "a field that the channel requires is empty, or its segment is not there",
+    "Fill the named field.",
+)
 DOCTYPE_NOT_ALLOWED = _sender(
     "doctype_not_allowed",
     "an XML message has a document type declaration, which may define entities",

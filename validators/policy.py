@@ -45,6 +45,16 @@ SegmentPattern = Annotated[
         "write a segment as three capital letters or digits (PID, ZPV), or Z* for every Z-segment",
     ),
 ]
+FieldName = Annotated[
+    str,
+    _matches(
+        r"[A-Z][A-Z0-9]{2}-(\*|[1-9][0-9]{0,2})",
+        "write a field as PID-3, or PID-* for every field of the segment",
+    ),
+]
+RequiredField = Annotated[
+    str, _matches(r"[A-Z][A-Z0-9]{2}-[1-9][0-9]{0,2}", "write a field as PID-3")
+]
 VersionName = Annotated[str, _matches(r"2(\.[0-9]{1,2}){1,3}", "write a version as 2.4 or 2.5.1")]
 JsonPointer = Annotated[
     str,
@@ -107,6 +117,27 @@ class HL7v2Policy(_Model):
             'Segments that may stand in a message, Z* for every Z-segment, or "any". MSH '
             "always may. A message with another segment is refused."
         )
+    )
+    fields: Literal["any"] | Annotated[tuple[FieldName, ...], Field(min_length=1)] = Field(
+        default="any",
+        description=(
+            "Fields that may be filled, as PID-3, or OBX-* for every field of a segment; of "
+            'each segment, or "any". MSH-1 to MSH-12 and MSH-18 always may.'
+        ),
+    )
+    unknown_fields: Literal["refuse", "strip"] = Field(
+        default="refuse",
+        description=(
+            "refuse: a message with another field filled is refused. strip: it crosses with that "
+            "field empty."
+        ),
+    )
+    required: tuple[RequiredField, ...] = Field(
+        default=(),
+        description=(
+            "Fields that must be filled, as PID-3: in every segment of that name, and there must "
+            "be one."
+        ),
     )
     versions: Literal["any"] | tuple[VersionName, ...] = Field(
         default="any", description=("HL7 versions that may cross (MSH-12), as 2.4 or 2.5.1.")
@@ -171,6 +202,8 @@ class HL7v2Policy(_Model):
     def _verbatim_converts_nothing(self) -> Self:
         if self.fidelity == "verbatim" and self.charset_out != "as-received":
             raise ValueError('fidelity = "verbatim" leaves every byte: drop charset_out')
+        if self.fidelity == "verbatim" and self.unknown_fields == "strip":
+            raise ValueError('fidelity = "verbatim" leaves every byte: strip nothing')
         return self
 
 

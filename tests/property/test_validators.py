@@ -26,7 +26,10 @@ from validators.verdict import Accepted, Rejected
 
 STRICT = HL7v2Policy(messages=("*",), segments="any")
 LAX = HL7v2Policy(messages=("*",), segments="any", header="lax", escapes="any")
-VALIDATORS = [HL7v2Validator(policy) for policy in (STRICT, LAX)]
+STRIPPING = HL7v2Policy(
+    messages=("*",), segments="any", fields=("PID-2", "NTE-*"), unknown_fields="strip"
+)
+VALIDATORS = [HL7v2Validator(policy) for policy in (STRICT, LAX, STRIPPING)]
 SEPARATORS = Separators("|", "^", "~", "\\", "&")
 RULES = EscapeRules("\\", UTF_8, any_text=False, hex_line_breaks=False, converting=False)
 MSH = "MSH|^~\\&|HIS|H|EMR|H|2026||ADT^A01|4711|P|2.5"

@@ -28,6 +28,8 @@ ACK_BYTES_MAX: Final = 64 * 1024
 _TABLE_0357: Final = {
     reasons.SEGMENT_NOT_ALLOWED.code: ("100", "Segment sequence error"),
     reasons.HEADER_INCOMPLETE.code: ("101", "Required field missing"),
+    reasons.FIELD_MISSING.code: ("101", "Required field missing"),
+    reasons.FIELD_NOT_ALLOWED.code: ("102", "Data type error"),
     reasons.NOT_WELL_FORMED.code: ("102", "Data type error"),
     reasons.NOT_DECODABLE.code: ("102", "Data type error"),
     reasons.CHARSET_NOT_ALLOWED.code: ("103", "Table value not found"),

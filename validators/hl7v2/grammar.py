@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -52,6 +53,16 @@ class Segment(NamedTuple):
     def fields(self) -> Fields:
         """Parse its fields."""
         return Fields(_values(self.text, _FieldReader(self.separators)))
+
+    def without(self, numbers: Iterable[int]) -> Segment:
+        """The segment with these fields empty."""
+        values = list(self.fields().values)
+        for number in numbers:
+            values[number - 1] = ""
+        while values and not values[-1]:
+            values.pop()
+        text = segment_text(self.name, tuple(values), self.separators)
+        return Segment(self.name, text, self.separators)
 
 
 @dataclass(frozen=True, slots=True)

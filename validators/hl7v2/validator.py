@@ -1,7 +1,8 @@
 """One HL7 v2 channel: every check in its order, then the rebuilt message.
 
 1 size; 2 byte order mark; 3 separators; 4 charset, decoding; 5 control characters; 6 segment ends,
-splitting, limits, escape sequences; 7 header; 8 whitelist (type, version, segments); 9 rebuild.
+splitting, limits, escape sequences; 7 header; 8 whitelist (type, version, segments, fields), and
+what is required; 9 rebuild.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from ferry_format.reasons import (
     BATCH_NOT_ALLOWED,
     CHARSET_NOT_ALLOWED,
     CONTROL_CHARACTER,
+    FIELD_MISSING,
+    FIELD_NOT_ALLOWED,
     HEADER_INCOMPLETE,
     LIMIT_EXCEEDED,
     MESSAGE_EMPTY,
@@ -38,7 +41,13 @@ from validators.hl7v2.escapes import EscapeRules
 from validators.hl7v2.grammar import Fields, Message, Segment, fold_segment_ends, parse
 from validators.hl7v2.rebuild import field_text, rebuild, segment_text
 from validators.hl7v2.separators import Separators, read_separators
-from validators.hl7v2.whitelist import MessageTypes, SegmentNames, Versions
+from validators.hl7v2.whitelist import (
+    FieldNames,
+    MessageTypes,
+    RequiredFields,
+    SegmentNames,
+    Versions,
+)
 from validators.order_key import Hl7Place
 from validators.verdict import Accepted, Rejected, Verdict
 
@@ -65,6 +74,8 @@ class HL7v2Validator:
         self._charset_out = _CHARSETS_OUT.get(policy.charset_out)
         self._types = MessageTypes(policy.messages)
         self._segments = SegmentNames(policy.segments)
+        self._fields = FieldNames(policy.fields)
+        self._required = RequiredFields(policy.required)
         self._versions = Versions(policy.versions)
 
     @property
@@ -89,6 +100,10 @@ class HL7v2Validator:
         message = parse(text, separators, self._policy, escapes)
         message_type, control_id = self._check_header(message)
         self._check_segments(message)
+        message = self._with_named_fields(message)
+        missing = self._required.missing(message)
+        if missing is not None:
+            raise Refused(FIELD_MISSING, missing)
         accepted = payload
         if self._policy.fidelity == "rebuilt":
             accepted = self._written(message, charset, converting=converting)
@@ -155,6 +170,18 @@ class HL7v2Validator:
         for number, segment in enumerate(message.segments, 1):
             if not self._segments.allow(segment.name):
                 raise Refused(SEGMENT_NOT_ALLOWED, f"{segment.name} (segment {number})")
+
+    def _with_named_fields(self, message: Message) -> Message:
+        if self._fields.is_any:
+            return message
+        segments = []
+        for number, segment in enumerate(message.segments, 1):
+            unnamed = self._fields.unnamed(segment.name, segment.fields())
+            if unnamed and self._policy.unknown_fields == "refuse":
+                place = f"{segment.name}-{unnamed[0]} (segment {number})"
+                raise Refused(FIELD_NOT_ALLOWED, place)
+            segments.append(segment.without(unnamed) if unnamed else segment)
+        return Message(message.separators, tuple(segments))
 
     def _written(self, message: Message, charset: Charset, *, converting: bool) -> bytes:
         if not converting or self._charset_out is None:

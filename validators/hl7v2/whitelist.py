@@ -1,4 +1,4 @@
-"""What a channel names: message types (MSH-9), segments, versions (MSH-12)."""
+"""What a channel names: message types (MSH-9), segments, fields, versions (MSH-12)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from ferry_format.reasons import NOT_WELL_FORMED, Refused
 
 if TYPE_CHECKING:
-    from validators.hl7v2.grammar import Field
+    from validators.hl7v2.grammar import Field, Fields, Message
 
 Kind = tuple[str, str, str]
 """MSH-9: message code, trigger event, message structure; "" where absent."""
@@ -17,6 +17,8 @@ _CODE: Final = re.compile(r"[A-Za-z0-9_]{0,20}")
 _PARTS: Final = 3
 _ANY: Final = "*"
 _ANY_Z: Final = "Z*"
+_HEADER: Final = "MSH"
+_HEADER_FIELDS: Final = (*range(1, 13), 18)
 
 
 class MessageTypes:
@@ -66,6 +68,57 @@ class SegmentNames:
     def allow(self, name: str) -> bool:
         """Whether the channel names this segment."""
         return self._any or name in self._names or (self._any_z and name.startswith("Z"))
+
+
+class FieldNames:
+    """The fields that may be filled: `PID-3`, `OBX-*` for all of a segment.
+
+    MSH-1 to MSH-12 and MSH-18 always may: they say what the message is and how it is read.
+    """
+
+    def __init__(self, names: Literal["any"] | tuple[str, ...]) -> None:
+        self.is_any = names == "any"
+        self._all: set[str] = set()
+        self._numbers: dict[str, set[int]] = {_HEADER: set(_HEADER_FIELDS)}
+        for name in () if names == "any" else names:
+            segment, number = name.split("-")
+            if number == _ANY:
+                self._all.add(segment)
+            else:
+                self._numbers.setdefault(segment, set()).add(int(number))
+
+    def unnamed(self, segment: str, fields: Fields) -> list[int]:
+        """The numbers of the filled fields that the channel does not name."""
+        if segment in self._all:
+            return []
+        named = self._numbers.get(segment, set())
+        return [
+            number for number, value in enumerate(fields.values, 1) if value and number not in named
+        ]
+
+
+class RequiredFields:
+    """Fields that must be filled, in every segment of their name, of which there must be one."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._numbers: dict[str, list[int]] = {}
+        for name in names:
+            segment, number = name.split("-")
+            self._numbers.setdefault(segment, []).append(int(number))
+
+    def missing(self, message: Message) -> str | None:
+        """The place of the first one that is not filled: `PID-3`, with its segment's number."""
+        absent = dict(self._numbers)
+        for index, segment in enumerate(message.segments, 1):
+            numbers = self._numbers.get(segment.name)
+            if numbers is None:
+                continue
+            absent.pop(segment.name, None)
+            fields = segment.fields()
+            for number in numbers:
+                if not fields.at(number):
+                    return f"{segment.name}-{number} (segment {index})"
+        return next((f"{name}-{numbers[0]}" for name, numbers in absent.items()), None)
 
 
 class Versions:

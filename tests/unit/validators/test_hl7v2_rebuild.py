@@ -319,6 +319,52 @@ def test_the_whitelist_of_segments_and_versions() -> None:
     assert rebuilt(text, versions=("2.5",))
 
 
+VISIT = f"{MSH}|||||CHN|UNICODE UTF-8\rPID|1||77^^^H~78||Wang^Wu||19800101\rNTE|1|L|free text\r"
+
+
+def test_only_the_fields_that_a_channel_names_may_be_filled() -> None:
+    named = ("MSH-17", "PID-1", "PID-3", "PID-5", "PID-7", "NTE-*")
+    assert rebuilt(VISIT, fields=named) == VISIT.encode()
+    for dropped, place in (
+        ("PID-7", "PID-7 (segment 2)"),
+        ("MSH-17", "MSH-17 (segment 1)"),
+        ("NTE-*", "NTE-1 (segment 3)"),
+    ):
+        fewer = tuple(name for name in named if name != dropped)
+        assert refused(VISIT, fields=fewer) == ("field_not_allowed", place)
+
+
+def test_other_fields_are_emptied_where_the_channel_strips() -> None:
+    stripped = rebuilt(VISIT, fields=("PID-3", "PID-7"), unknown_fields="strip")
+    header = f"{MSH}||||||UNICODE UTF-8"
+    assert stripped.decode() == f"{header}\rPID|||77^^^H~78||||19800101\rNTE\r"
+    with pytest.raises(ValueError, match="strip nothing"):
+        validator(fields=("PID-3",), unknown_fields="strip", fidelity="verbatim")
+
+
+def test_an_empty_field_and_hl7s_null_are_two_things() -> None:
+    assert rebuilt(f"{MSH}\rPID|1||||^^^", fields=("PID-1",))
+    assert refused(f'{MSH}\rPID|1||||""', fields=("PID-1",))[0] == "field_not_allowed"
+
+
+def test_required_fields_are_filled_in_every_segment_of_their_name() -> None:
+    assert rebuilt(VISIT, required=("PID-3", "NTE-3", "MSH-17"))
+    assert refused(VISIT, required=("PID-3", "PID-8")) == ("field_missing", "PID-8 (segment 2)")
+    assert refused(VISIT, required=("PV1-2",)) == ("field_missing", "PV1-2")
+    two = f"{VISIT}NTE|2|L\r"
+    assert refused(two, required=("NTE-3",)) == ("field_missing", "NTE-3 (segment 4)")
+    # What is stripped is not filled.
+    places = {"fields": ("PID-3",), "unknown_fields": "strip", "required": ("PID-5",)}
+    assert refused(VISIT, **places) == ("field_missing", "PID-5 (segment 2)")
+
+
+@pytest.mark.parametrize("name", ["PID", "PID-0", "pid-3", "PID-3.1", "PID-", "PID-1000", "*"])
+def test_a_field_that_is_none_is_no_policy(name: str) -> None:
+    for key in ("fields", "required"):
+        with pytest.raises(ValueError, match="write a field"):
+            validator(**{key: (name,)})
+
+
 @pytest.mark.parametrize(
     ("limit", "most", "body"),
     [
