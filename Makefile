@@ -11,6 +11,12 @@ LOCKS  := requirements/build.txt requirements/dev.txt
 PACKAGES := spin gcc libc6-dev strace
 INSTALL  := DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES)
 
+# Unpacked, not installed: an installed Prometheus would start a service.
+UNPACK := ( aside=$$(mktemp -d) && trap 'rm -rf "$$aside"' EXIT && cd "$$aside" \
+	&& { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } \
+	&& dpkg-deb -x prometheus_*.deb . && cp usr/bin/prometheus usr/bin/promtool "$(CURDIR)/$(BIN)/" \
+	) >/dev/null 2>&1
+
 # The hosts and options of whoever made the lock files must not stand in them: pip's own
 # configuration says where packages come from.
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes \
@@ -45,12 +51,15 @@ $(STAMP): $(LOCKS) pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-packages: ## Install what tests use beside Python, if root may (done by test by itself)
+packages: setup ## Install what tests use beside Python, if root may (done by test by itself)
 	@{ command -v spin && command -v strace && { command -v gcc || command -v cc; }; } >/dev/null && exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  { $(INSTALL) || { apt-get update -qq && $(INSTALL); }; } >/dev/null 2>&1 && exit 0; \
 	fi; \
 	echo "make: tests of the model and of failing disks are left out; install $(PACKAGES) for them"
+	@{ command -v prometheus && command -v promtool; } >/dev/null || test -x $(BIN)/promtool \
+	  || $(UNPACK) \
+	  || echo "make: tests with Prometheus are left out; install the package prometheus for them"
 
 lint: setup ## Style, format, types, who imports whom, no traces of a machine in tracked files
 	$(BIN)/ruff check .

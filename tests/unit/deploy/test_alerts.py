@@ -1,7 +1,6 @@
 """The alerts watch metrics that exist, and each leads to a section that says what to do."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from inner_agent.replayer_metrics import ReplayerMetrics
 from inner_agent.verifier_metrics import VerifierMetrics
 from outer_agent.metrics import OuterMetrics
+from tests.simulator.programs import find_program
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "deploy" / "prometheus"
@@ -105,10 +105,26 @@ def test_jobs_of_the_scrape_configuration_are_those_that_alerts_name():
 
 @pytest.mark.parametrize(("kind", "name"), [("rules", "alerts.yml"), ("config", "prometheus.yml")])
 def test_prometheus_itself_accepts_the_files(kind, name):
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed (package prometheus): expressions are not parsed")
-    done = subprocess.run(
-        [promtool, "check", kind, FOLDER / name], capture_output=True, text=True, check=False
-    )
+    promtool("check", kind, FOLDER / name)
+
+
+def test_every_alert_fires_when_it_should_and_only_then():
+    promtool("test", "rules", FOLDER / "alerts.test.yml")
+
+
+def test_every_alert_is_tried_firing_and_silent():
+    tried = {(alert["alert"], fires) for alert in ALERTS for fires in (True, False)}
+    cases = [
+        (case["alertname"], bool(case["exp_alerts"]))
+        for test in yaml.safe_load((FOLDER / "alerts.test.yml").read_text())["tests"]
+        for case in test["alert_rule_test"]
+    ]
+    assert set(cases) == tried
+
+
+def promtool(*arguments):
+    command = find_program("promtool")
+    if command is None:
+        pytest.skip("promtool is not there (make packages): expressions are not parsed")
+    done = subprocess.run([command, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
