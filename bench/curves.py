@@ -10,7 +10,7 @@ from bench import figures, processes
 from bench.site import Site
 
 RATES_PER_S = (50, 100, 200, 400, 600, 800, 1000)
-CONNECTIONS = (1, 2, 8, 32, 128)
+CONNECTIONS = (1, 2, 4, 8, 16, 32, 64)
 LOAD_CONNECTIONS = 64
 MEMORY_STEPS = 20
 MEMORY_CONNECTIONS = 32

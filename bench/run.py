@@ -14,7 +14,9 @@ import os
 import platform
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from bench import backlog, curves, figures, floors, objects, processes
@@ -150,25 +152,36 @@ def main() -> None:
     """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few messages, one run")
+    parser.add_argument("--runs", type=int, help="of each, instead of five")
     parser.add_argument("--memory-messages", type=int, help="how far memory is followed")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     plan = QUICK if options.quick else FULL
+    if options.runs:
+        plan = replace(plan, runs=options.runs)
     if options.memory_messages:
         plan = replace(plan, memory_messages=options.memory_messages)
     disk = ROOT / "bench" / "work"
     disk.mkdir(exist_ok=True)
     results: dict[str, dict[str, object]] = {}
-    if MEMORY.is_dir():
-        results |= measure(MEMORY, "memory", plan)
-    results |= measure(disk, "disk", plan)
-    results |= objects.measure(disk, plan.objects_mb, plan.runs)
-    results |= backlog.measure(disk, plan.backlog, CONTENT)
-    results |= shapes(disk, plan)
-    text = json.dumps({"machine": machine(), "results": results}, indent=1)
-    options.out.write_text(text + "\n")
+    for part in parts(disk, plan):
+        results |= part()
+        # After each part: the next one may take half an hour.
+        text = json.dumps({"machine": machine(), "results": results}, indent=1)
+        options.out.write_text(text + "\n")
     print(text)
     print(f"written to {options.out}")
+
+
+def parts(disk: Path, plan: Plan) -> list[Callable[[], dict[str, dict[str, object]]]]:
+    """What is measured, in this order."""
+    return [
+        *([partial(measure, MEMORY, "memory", plan)] if MEMORY.is_dir() else []),
+        partial(measure, disk, "disk", plan),
+        partial(objects.measure, disk, plan.objects_mb, plan.runs),
+        partial(shapes, disk, plan),
+        partial(backlog.measure, disk, plan.backlog, CONTENT),
+    ]
 
 
 if __name__ == "__main__":
