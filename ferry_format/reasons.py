@@ -400,13 +400,19 @@ SEGMENT_NOT_ALLOWED = _sender(
 )
 FIELD_NOT_ALLOWED = _sender(
     "field_not_allowed",
-    "the channel's whitelist does not name this field, and it is filled",
-    "Leave the field empty, or ask the security administrator to add it.",
+    "the channel's whitelist does not name this field or column",
+    "Leave it empty or out, or ask the security administrator to add it.",
 )
 FIELD_MISSING = _sender(
     "field_missing",
-    "a field that the channel requires is empty, or its segment is not there",
+    "a field that the channel requires is empty, or its segment or column is not there",
     "Fill the named field.",
+)
+FORMULA_NOT_ALLOWED = _sender(
+    "formula_not_allowed",
+    "a field begins as a spreadsheet's formula does",
+    "Write it without = + - @ at its beginning, or ask the security administrator to have such "
+    "fields neutralised.",
 )
 DOCTYPE_NOT_ALLOWED = _sender(
     "doctype_not_allowed",

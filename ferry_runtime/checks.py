@@ -180,6 +180,7 @@ class Findings:
             ("hl7v2", content.hl7v2),
             ("json", content.json_),
             ("xml", content.xml),
+            ("csv", content.csv),
         ):
             if family is None or "message_bytes_max" not in family.model_fields_set:
                 continue

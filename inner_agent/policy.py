@@ -107,7 +107,8 @@ class InnerChannel(Section):
         "patient's. Only a keyed digest of the value is stored.",
     )
     content: ContentPolicy = Field(
-        description="What is accepted: exactly one of the families hl7v2, json, xml and object."
+        description="What is accepted: exactly one of the families hl7v2, json, xml, csv and "
+        "object."
     )
 
     @property
@@ -136,8 +137,8 @@ class InnerChannel(Section):
     @model_validator(mode="after")
     def _order_by_is_of_the_family(self) -> Self:
         is_pointer = self.order_by.startswith("/")
-        if self.order_by != "channel" and self.content.object_ is not None:
-            raise Mistake("has an order_by that objects do not have", "Remove order_by.")
+        if self.order_by != "channel" and (self.content.object_ or self.content.csv):
+            raise Mistake("has an order_by that its content does not have", "Remove order_by.")
         if self.order_by != "channel" and is_pointer != (self.content.hl7v2 is None):
             raise Mistake(
                 "has an order_by of another family than its content",

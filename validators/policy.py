@@ -250,6 +250,111 @@ class JsonPolicy(_Model):
     )
 
 
+class CsvColumn(_Model):
+    """One column. What is not required may be empty."""
+
+    name: Annotated[
+        str, _matches(r'[^"\x00-\x1f\x7f]{1,64}', "write a column's name, without quotes")
+    ] = Field(description="The column's name, as the header row has it.")
+    type: Literal["text", "integer", "decimal", "date", "datetime"] = Field(
+        default="text",
+        description=(
+            "What its fields hold: dates as 2026-11-24, datetimes as in RFC 3339, decimals with a "
+            "point."
+        ),
+    )
+    required: bool = Field(default=False, description="Whether every row must fill it.")
+    chars_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=1000, description="Most characters in a field."
+    )
+    pattern: str | None = Field(
+        default=None,
+        description=(
+            "Regular expression for the whole field, without look-around and back-references."
+        ),
+    )
+    values: tuple[str, ...] = Field(
+        default=(), description="The values that may stand in it; any, if none is named."
+    )
+
+
+class CsvPolicy(_Model):
+    """CSV (RFC 4180) with declared columns; a row is a line."""
+
+    columns: Annotated[tuple[CsvColumn, ...], Field(min_length=1, max_length=1000)] = Field(
+        description="The columns, in the order in which they cross; one table each."
+    )
+    header: bool = Field(
+        default=True,
+        description=(
+            "Whether the first row names the columns, which may then stand in any order. Without "
+            "one, every row has the declared columns."
+        ),
+    )
+    delimiter: Literal[",", ";", "|", "tab"] = Field(
+        default=",", description="What stands between two fields."
+    )
+    charset: Literal["UTF-8", "GB18030"] = Field(
+        default="UTF-8", description="Character set of what comes and of what crosses."
+    )
+    unknown_columns: Literal["refuse", "strip"] = Field(
+        default="refuse",
+        description=(
+            "refuse: a message with another column is refused. strip: it crosses without it."
+        ),
+    )
+    formulas: Literal["refuse", "neutralise", "allow"] = Field(
+        default="refuse",
+        description=(
+            "What becomes of a field that a spreadsheet would run (= + - @ at its beginning; "
+            "numbers are none): neutralise sets a ' before it."
+        ),
+    )
+    message_type: Annotated[str, _matches(r"[A-Za-z0-9][A-Za-z0-9_.^-]{0,63}", "write a name")] = (
+        Field(default="csv", description="Name of the messages' type for records.")
+    )
+    control_id: str | None = Field(
+        default=None,
+        description=(
+            "Column whose first field is the id by which the internal system knows a message; it "
+            "becomes searchable."
+        ),
+    )
+    rows_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=10_000, description="Most rows in a message, the header apart."
+    )
+    message_bytes_max: Annotated[int, Field(ge=1, le=PAYLOAD_BYTES_MAX)] = Field(
+        default=PAYLOAD_BYTES_MAX,
+        description="Largest message, in bytes, as received and as rebuilt.",
+    )
+    fidelity: Fidelity = Field(
+        default="rebuilt",
+        description=(
+            "rebuilt: what crosses is written anew from the parsed message. verbatim: the "
+            "original bytes after the same checks, for messages that carry a signature of "
+            "their own."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _columns_are_different(self) -> Self:
+        names = [column.name for column in self.columns]
+        if len(set(names)) != len(names):
+            raise ValueError("two columns have one name")
+        if self.control_id is not None and self.control_id not in names:
+            raise ValueError("control_id names no column")
+        if self.unknown_columns == "strip" and not self.header:
+            raise ValueError("columns without names cannot be unknown: drop unknown_columns")
+        return self
+
+    @model_validator(mode="after")
+    def _verbatim_changes_nothing(self) -> Self:
+        changes = self.unknown_columns == "strip" or self.formulas == "neutralise"
+        if self.fidelity == "verbatim" and changes:
+            raise ValueError('fidelity = "verbatim" leaves every byte: change nothing')
+        return self
+
+
 class ObjectPolicy(_Model):
     """Objects too large for a message, as images: streamed in parts, only the beginning judged."""
 
@@ -405,13 +510,14 @@ class ContentPolicy(_Model):
     hl7v2: HL7v2Policy | None = None
     json_: Annotated[JsonPolicy | None, Field(alias="json")] = None
     xml: XmlPolicy | None = None
+    csv: CsvPolicy | None = None
     object_: Annotated[ObjectPolicy | None, Field(alias="object")] = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        families = (self.hl7v2, self.json_, self.xml, self.object_)
+        families = (self.hl7v2, self.json_, self.xml, self.csv, self.object_)
         if sum(each is not None for each in families) != 1:
-            raise ValueError("name exactly one content family: hl7v2, json, xml or object")
+            raise ValueError("name exactly one content family: hl7v2, json, xml, csv or object")
         return self
 
     def schema_files(self) -> Iterator[SchemaFile]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from validators.csv.validator import CsvValidator
 from validators.hl7v2.validator import HL7v2Validator
 from validators.json_schema import JsonValidator
 from validators.objects import ObjectValidator
@@ -45,6 +46,8 @@ def build(
         return JsonValidator(content.json_, schemas, order_by)
     if content.xml is not None:
         return XmlValidator(content.xml, schemas, order_by)
+    if content.csv is not None:
+        return CsvValidator(content.csv)
     if content.object_ is not None:
         return ObjectValidator(content.object_)
     raise AssertionError("ContentPolicy holds exactly one family")
