@@ -34,9 +34,9 @@ SATURATIONS = (
 HEAD = """\
 # Performance
 
-Made by `make bench` and `python -m bench.page`; figures of one machine at one time, medians of the
-runs. Every check is on: signature, hybrid encryption, HL7 parsed and rebuilt on both sides in
-sandboxed workers, journal. Both agents, the sender and the receiver share the machine. A floor is
+Made by `make bench` and `python -m bench.page`; figures of one machine at one time, medians of
+{runs} runs. Every check is on: signature, hybrid encryption, HL7 parsed and rebuilt on both sides
+in sandboxed workers, journal. Both agents, the sender and the receiver share the machine. A floor is
 what the same machine does in the same run without any ferry; compare ratios, not milliseconds.
 `make bench-quick` takes about a minute and fails where a ratio passes a stored bound
 (`bench/bounds.py`).
@@ -76,11 +76,11 @@ function of our own takes more than a twentieth.
 
 The latency is bounded by steps that run cold. One message passes five processes (outer, its worker,
 verifier, its worker, replayer) and three durable commits; at 100 messages a second each step takes
-three to five times as long as in a tight loop, on every machine that sleeps between messages. A
-trace of one message in memory showed 0.68 and 0.59 ms for the two validations, of which 0.1 ms is
-their work, 0.64 for opening a file (0.13 in a loop), 0.30 for sealing it (0.05), 0.45 for spool and
-medium, 0.23 for the journal, 0.6 from the hint to the sink. The isolation of what parses untrusted
-bytes, and of the verifier from any network, is paid here.
+three to five times as long as in a tight loop, on this machine. A trace of one message in memory
+showed 0.68 and 0.59 ms for the two validations, of which 0.1 ms is their work, 0.64 for opening a
+file (0.13 in a loop), 0.30 for sealing it (0.05), 0.45 for spool and medium, 0.23 for the journal,
+0.6 from the hint to the sink. The isolation of what parses untrusted bytes, and of the verifier
+from any network, is paid here.
 
 Objects are bounded by their copies: each byte is made durable in the spool, on the medium and in
 the inner's store, and is sealed twice and opened twice, while the floor writes it once.
@@ -91,7 +91,11 @@ def page(measured: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     """The page's text; `pictures` are file names and what they show."""
     machine, results = measured["machine"], measured["results"]
     host = f"{machine['cpus']} cores, {machine['machine']}, Linux {machine['kernel']}"
-    parts = [HEAD, f"\n{host}, Python {machine['python']}, {machine['at'][:10]}.\n", LATENCY]
+    parts = [
+        HEAD.format(runs=machine["runs"]),
+        f"\n{host}, Python {machine['python']}, {machine['at'][:10]}.\n",
+        LATENCY,
+    ]
     parts += [_latency(name, results[name]) for name in LATENCIES]
     parts += [_picture(pictures, "latency.svg"), _picture(pictures, "load.svg")]
     parts += [THROUGHPUT, *_throughput(results), _picture(pictures, "in-flight.svg")]

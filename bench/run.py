@@ -137,9 +137,10 @@ def shapes(where: Path, plan: Plan) -> dict[str, dict[str, object]]:
     return results
 
 
-def machine() -> dict[str, object]:
-    """What the figures were taken on."""
+def machine(plan: Plan) -> dict[str, object]:
+    """What the figures were taken on, and how often."""
     return {
+        "runs": plan.runs,
         "cpus": os.cpu_count(),
         "machine": platform.machine(),
         "kernel": platform.release().partition("-")[0],
@@ -167,7 +168,7 @@ def main() -> None:
     for part in parts(disk, plan):
         results |= part()
         # After each part: the next one may take half an hour.
-        text = json.dumps({"machine": machine(), "results": results}, indent=1)
+        text = json.dumps({"machine": machine(plan), "results": results}, indent=1)
         options.out.write_text(text + "\n")
     print(text)
     print(f"written to {options.out}")
