@@ -179,6 +179,7 @@ class Findings:
         for key, family in (
             ("hl7v2", content.hl7v2),
             ("json", content.json_),
+            ("fhir", content.fhir),
             ("xml", content.xml),
             ("csv", content.csv),
         ):

@@ -107,8 +107,8 @@ class InnerChannel(Section):
         "patient's. Only a keyed digest of the value is stored.",
     )
     content: ContentPolicy = Field(
-        description="What is accepted: exactly one of the families hl7v2, json, xml, csv and "
-        "object."
+        description="What is accepted: exactly one of the families hl7v2, json, fhir, xml, "
+        "csv and object."
     )
 
     @property
@@ -142,8 +142,8 @@ class InnerChannel(Section):
         if self.order_by != "channel" and is_pointer != (self.content.hl7v2 is None):
             raise Mistake(
                 "has an order_by of another family than its content",
-                "Write an HL7 v2 component (PID-3.1) for hl7v2, a JSON pointer for json, a path "
-                "for xml.",
+                "Write an HL7 v2 component (PID-3.1) for hl7v2, a JSON pointer for json and "
+                "fhir, a path for xml.",
             )
         return self
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import jsonschema_rs
 
@@ -21,7 +21,7 @@ from ferry_format.reasons import (
     SCHEMA_MISMATCH,
     Refused,
 )
-from validators import json_text
+from validators import json_pointer, json_text
 from validators.order_key import digest_of
 from validators.verdict import Accepted, Rejected, Verdict
 
@@ -37,11 +37,34 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _SCHEMA_DEPTH_MAX: Final = 200
 _PATTERN_BYTES_MAX: Final = 1 << 20
 _MESSAGE_TYPE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.^-]{0,63}")
-_ARRAY_INDEX: Final = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
 class SchemaError(ValueError):
     """A schema file that cannot serve: absent, not the one signed for, or not usable."""
+
+
+class Schema:
+    """A schema, compiled once. Raises SchemaError where it cannot serve."""
+
+    def __init__(self, file: str, sha256: str, schemas: Mapping[str, bytes]) -> None:
+        schema = _read_schema(file, sha256, schemas)
+        self.names = frozenset(_property_names(schema))
+        self._compiled = _compile(file, schema)
+
+    def check(self, value: Json) -> None:
+        """Pass a value that the schema accepts. Raises Refused(SCHEMA_MISMATCH)."""
+        if not self._compiled.is_valid(value):
+            raise Refused(SCHEMA_MISMATCH, self._place_of_mismatch(value))
+
+    def _place_of_mismatch(self, value: Json) -> str:
+        error = next(self._compiled.iter_errors(value))
+        place = "$"
+        for step in error.instance_path:
+            if isinstance(step, int):
+                place += f"[{step}]"
+            else:
+                place += f".{step}" if step in self.names else ".*"
+        return f"{place} ({error.kind.name})"
 
 
 class JsonValidator:
@@ -51,13 +74,11 @@ class JsonValidator:
         self, policy: JsonPolicy, schemas: Mapping[str, bytes], order_by: str | None = None
     ) -> None:
         self._policy = policy
-        self._order_by = None if order_by is None else _tokens(order_by)
-        schema = _read_schema(policy, schemas)
-        self._names = frozenset(_property_names(schema))
-        self._schema = _compile(policy.schema_file, schema)
-        self._control_id = policy.control_id and _tokens(policy.control_id)
+        self._order_by = None if order_by is None else json_pointer.tokens(order_by)
+        self._schema = Schema(policy.schema_file, policy.schema_sha256, schemas)
+        self._control_id = policy.control_id and json_pointer.tokens(policy.control_id)
         from_pointer = policy.message_type.startswith("/")
-        self._type_pointer = _tokens(policy.message_type) if from_pointer else None
+        self._type_pointer = json_pointer.tokens(policy.message_type) if from_pointer else None
 
     @property
     def content_type(self) -> str:
@@ -75,9 +96,8 @@ class JsonValidator:
         if not payload:
             raise Refused(MESSAGE_EMPTY)
         self._check_size(payload)
-        value = json_text.parse(payload, self._policy.depth_max, self._names)
-        if not self._schema.is_valid(value):
-            raise Refused(SCHEMA_MISMATCH, self._place_of_mismatch(value))
+        value = json_text.parse(payload, self._policy.depth_max, self._schema.names)
+        self._schema.check(value)
         accepted = payload if self._policy.fidelity == "verbatim" else json_text.write(value)
         # What grew here would be refused by the same policy at the other end.
         self._check_size(accepted)
@@ -92,20 +112,10 @@ class JsonValidator:
         if len(payload) > self._policy.message_bytes_max:
             raise Refused(LIMIT_EXCEEDED, f"more than {self._policy.message_bytes_max} bytes")
 
-    def _place_of_mismatch(self, value: Json) -> str:
-        error = next(self._schema.iter_errors(value))
-        place = "$"
-        for step in error.instance_path:
-            if isinstance(step, int):
-                place += f"[{step}]"
-            else:
-                place += f".{step}" if step in self._names else ".*"
-        return f"{place} ({error.kind.name})"
-
     def _message_type(self, value: Json) -> str:
         if self._type_pointer is None:
             return self._policy.message_type
-        found = _resolve(value, self._type_pointer)
+        found = json_pointer.resolve(value, self._type_pointer)
         if not isinstance(found, str):
             raise Refused(HEADER_INCOMPLETE, self._policy.message_type)
         if _MESSAGE_TYPE.fullmatch(found) is None:
@@ -116,7 +126,7 @@ class JsonValidator:
         pointer = self._policy.control_id
         if not self._control_id or pointer is None:
             return None
-        found = _resolve(value, self._control_id)
+        found = json_pointer.resolve(value, self._control_id)
         if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
             raise Refused(HEADER_INCOMPLETE, pointer)
         text = str(found)
@@ -125,24 +135,24 @@ class JsonValidator:
         return text
 
     def _order_key(self, value: Json) -> bytes | None:
-        found = None if self._order_by is None else _resolve(value, self._order_by)
+        found = None if self._order_by is None else json_pointer.resolve(value, self._order_by)
         return digest_of(str(found)) if isinstance(found, str | int) and found != "" else None
 
 
-def _read_schema(policy: JsonPolicy, schemas: Mapping[str, bytes]) -> dict[str, Any]:
-    data = schemas.get(policy.schema_file)
+def _read_schema(file: str, sha256: str, schemas: Mapping[str, bytes]) -> dict[str, Any]:
+    data = schemas.get(file)
     if data is None:
-        raise SchemaError(f"{policy.schema_file}: the schema file is absent")
-    if hashlib.sha256(data).hexdigest() != policy.schema_sha256:
-        raise SchemaError(f"{policy.schema_file}: its SHA-256 is not the policy's schema_sha256")
+        raise SchemaError(f"{file}: the schema file is absent")
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise SchemaError(f"{file}: its SHA-256 is not the policy's schema_sha256")
     try:
         schema = json_text.parse(data, _SCHEMA_DEPTH_MAX)
     except Refused as refused:
-        raise SchemaError(f"{policy.schema_file}: {refused}") from None
+        raise SchemaError(f"{file}: {refused}") from None
     if not isinstance(schema, dict):
-        raise SchemaError(f"{policy.schema_file}: a schema is an object")
+        raise SchemaError(f"{file}: a schema is an object")
     if schema.get("$schema", _DIALECT) != _DIALECT:
-        raise SchemaError(f"{policy.schema_file}: $schema must be {_DIALECT}")
+        raise SchemaError(f"{file}: $schema must be {_DIALECT}")
     return schema
 
 
@@ -172,21 +182,3 @@ def _property_names(schema: object) -> Iterator[str]:
     elif isinstance(schema, list):
         for each in schema:
             yield from _property_names(each)
-
-
-def _tokens(pointer: str) -> tuple[str, ...]:
-    parts = pointer.split("/")[1:]
-    return tuple(part.replace("~1", "/").replace("~0", "~") for part in parts)
-
-
-def _resolve(value: Json, tokens: tuple[str, ...]) -> Json:
-    """Return what a JSON pointer names (RFC 6901), or None where nothing stands there."""
-    for token in tokens:
-        if isinstance(value, dict):
-            value = value.get(token)
-        elif isinstance(value, list) and _ARRAY_INDEX.fullmatch(token):
-            index = int(token)
-            value = cast("Json", value[index]) if index < len(value) else None
-        else:
-            return None
-    return value

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ferry_format import reasons
+from validators.file_types import starts_as
 from validators.verdict import Accepted, Rejected, Verdict
 
 if TYPE_CHECKING:
@@ -23,18 +24,6 @@ HEAD_BYTES: Final = 4096
 
 _DICOM: Final = "application/dicom"
 _PREAMBLE_BYTES: Final = 128
-_SIGNATURES: Final[dict[str, tuple[tuple[int, bytes], ...]]] = {
-    "application/octet-stream": ((0, b""),),
-    _DICOM: ((_PREAMBLE_BYTES, b"DICM"),),
-    "application/pdf": ((0, b"%PDF-"),),
-    "application/zip": ((0, b"PK\x03\x04"),),
-    "application/gzip": ((0, b"\x1f\x8b\x08"),),
-    "image/jpeg": ((0, b"\xff\xd8\xff"),),
-    "image/png": ((0, b"\x89PNG\r\n\x1a\n"),),
-    "image/tiff": ((0, b"II*\0"), (0, b"MM\0*"), (0, b"II+\0"), (0, b"MM\0+")),
-    "video/mp4": ((4, b"ftyp"),),
-}
-"""By type: where one of which bytes stand. TIFF has two byte orders, and BigTIFF two more."""
 
 
 class ObjectValidator:
@@ -50,8 +39,7 @@ class ObjectValidator:
 
     def validate(self, payload: bytes) -> Verdict:
         """Judge the beginning; what is accepted is the beginning as it may cross."""
-        signatures = _SIGNATURES[self._type]
-        if not any(payload.startswith(bytes_, at) for at, bytes_ in signatures):
+        if not starts_as(self._type, payload):
             return Rejected(reasons.NOT_WELL_FORMED, f"not {self._type}")
         if self._type == _DICOM:
             payload = bytes(_PREAMBLE_BYTES) + payload[_PREAMBLE_BYTES:]

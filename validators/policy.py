@@ -11,6 +11,8 @@ from typing import Annotated, Final, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from validators.embedded import FileType
+
 PAYLOAD_BYTES_MAX: Final = 16 * 1024 * 1024
 """The format's own limit for one payload; a policy may only lower it."""
 OBJECT_BYTES_MAX: Final = 2**42
@@ -87,6 +89,17 @@ XmlRoot = Annotated[
     str,
     _matches(r"(\{[^{}\s]+\})?[^/{}@*:\s]+", "write a root element as {namespace}name, or name"),
 ]
+FhirName = Annotated[
+    str, _matches(r"[A-Z][A-Za-z]{1,63}", "write a resource type as Patient or Observation")
+]
+FhirPath = Annotated[
+    str,
+    _matches(
+        r"[A-Z][A-Za-z]{1,63}(\.[a-z][A-Za-z0-9]{0,63}){0,20}",
+        "write an element as Patient.name or Observation.valueQuantity",
+    ),
+]
+FhirUri = Annotated[str, _matches(r"[^\s|]+", "write a URL, without a version")]
 MessageTypeSource = Annotated[
     str,
     _matches(
@@ -248,6 +261,142 @@ class JsonPolicy(_Model):
             "their own."
         ),
     )
+
+
+class FhirPolicy(_Model):
+    """HL7 FHIR in JSON, judged by HL7's own definitions of one version."""
+
+    version: Literal["R4", "R5"] = Field(description="FHIR version of the messages.")
+    resources: Literal["any"] | Annotated[tuple[FhirName, ...], Field(min_length=1)] = Field(
+        description=(
+            'Resource types that may cross, also in Bundles and contained in others; or "any". A '
+            "Bundle must be named like any other."
+        )
+    )
+    elements: Literal["any"] | Annotated[tuple[FhirPath, ...], Field(min_length=1)] = Field(
+        default="any",
+        description=(
+            "Elements that may cross, each with all below it: Patient.name, "
+            "Patient.contact.telecom, Observation.valueQuantity, Bundle for a whole resource; or "
+            '"any".'
+        ),
+    )
+    unknown_elements: Literal["refuse", "strip"] = Field(
+        default="refuse",
+        description=(
+            "refuse: a message with an element that elements or FHIR do not name is refused. "
+            "strip: it crosses without it (a modifierExtension is never stripped)."
+        ),
+    )
+    extensions: Literal["any"] | tuple[FhirUri, ...] = Field(
+        default=(),
+        description='URLs of extensions that may cross, each with all that stands in it; or "any".',
+    )
+    unknown_extensions: Literal["refuse", "strip"] = Field(
+        default="refuse",
+        description="What becomes of other extensions (a modifierExtension is never stripped).",
+    )
+    profiles: Literal["any"] | Annotated[tuple[FhirUri, ...], Field(min_length=1)] = Field(
+        default="any",
+        description=(
+            "Profiles of which each message must claim one (meta.profile). A claim is not proved; "
+            "schema_file can be the profile's rules."
+        ),
+    )
+    narrative: Literal["strip", "refuse", "allow"] = Field(
+        default="strip",
+        description=(
+            "strip: narratives that say no more than the data (status generated) go, others are "
+            "refused, and so are those of sections. allow: they cross, rebuilt, with the XHTML "
+            "that FHIR allows."
+        ),
+    )
+    attachments: tuple[FileType, ...] = Field(
+        default=(),
+        description=(
+            "Types of files that may stand in Attachment.data and Binary.data: told by content, "
+            "and declared the same. An archive (application/zip, application/gzip) is unpacked to "
+            "be judged."
+        ),
+    )
+    attachment_bytes_max: Annotated[int, Field(ge=1, le=PAYLOAD_BYTES_MAX)] = Field(
+        default=4 * 1024 * 1024, description="Largest such file, in bytes after base64."
+    )
+    bundles: tuple[
+        Literal[
+            "document",
+            "message",
+            "collection",
+            "batch",
+            "transaction",
+            "batch-response",
+            "transaction-response",
+            "history",
+            "searchset",
+            "subscription-notification",
+        ],
+        ...,
+    ] = Field(
+        default=("document", "message", "collection"), description="Types of Bundle that may cross."
+    )
+    request_methods: tuple[Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"], ...] = Field(
+        default=("POST", "PUT"),
+        description="What the entries of a batch or transaction may ask the receiver to do.",
+    )
+    schema_file: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description=(
+            "File of a JSON Schema (2020-12) that each message must satisfy besides, in the "
+            "policy's folder or below: the closed profile of a site."
+        ),
+    )
+    schema_sha256: Sha256Hex | None = Field(
+        default=None, description="SHA-256 of that file, 64 lower-case hex digits (sha256sum FILE)."
+    )
+    control_id: JsonPointer | None = Field(
+        default=None,
+        description=(
+            "JSON pointer to the id by which the internal system knows a message; it becomes "
+            "searchable. Without it a Bundle's identifier or the resource's id is taken, if there."
+        ),
+    )
+    fidelity: Fidelity = Field(
+        default="rebuilt",
+        description=(
+            "rebuilt: what crosses is written anew from the parsed message. verbatim: the "
+            "original bytes after the same checks, for messages that carry a signature of "
+            "their own."
+        ),
+    )
+    entries_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=1_000, description="Most entries in a Bundle."
+    )
+    depth_max: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=64, description="Deepest nesting of arrays and objects."
+    )
+    message_bytes_max: Annotated[int, Field(ge=1, le=PAYLOAD_BYTES_MAX)] = Field(
+        default=PAYLOAD_BYTES_MAX,
+        description="Largest message, in bytes, as received and as rebuilt.",
+    )
+
+    @model_validator(mode="after")
+    def _a_schema_has_a_hash(self) -> Self:
+        if (self.schema_file is None) != (self.schema_sha256 is None):
+            raise ValueError("name schema_file and schema_sha256 together")
+        return self
+
+    @model_validator(mode="after")
+    def _verbatim_changes_nothing(self) -> Self:
+        if self.fidelity == "verbatim" and "strip" in {
+            self.unknown_elements,
+            self.unknown_extensions,
+            self.narrative,
+        }:
+            raise ValueError(
+                'fidelity = "verbatim" leaves every byte: strip nothing, and set narrative to '
+                '"refuse" or "allow"'
+            )
+        return self
 
 
 class CsvColumn(_Model):
@@ -509,19 +658,22 @@ class ContentPolicy(_Model):
 
     hl7v2: HL7v2Policy | None = None
     json_: Annotated[JsonPolicy | None, Field(alias="json")] = None
+    fhir: FhirPolicy | None = None
     xml: XmlPolicy | None = None
     csv: CsvPolicy | None = None
     object_: Annotated[ObjectPolicy | None, Field(alias="object")] = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        families = (self.hl7v2, self.json_, self.xml, self.csv, self.object_)
+        families = (self.hl7v2, self.json_, self.fhir, self.xml, self.csv, self.object_)
         if sum(each is not None for each in families) != 1:
-            raise ValueError("name exactly one content family: hl7v2, json, xml, csv or object")
+            raise ValueError(
+                "name exactly one content family: hl7v2, json, fhir, xml, csv or object"
+            )
         return self
 
     def schema_files(self) -> Iterator[SchemaFile]:
         """Every schema that the family names."""
-        for key, family in (("json", self.json_), ("xml", self.xml)):
+        for key, family in (("json", self.json_), ("fhir", self.fhir), ("xml", self.xml)):
             if family is not None and family.schema_file and family.schema_sha256:
                 yield SchemaFile(key, family.schema_file, family.schema_sha256)

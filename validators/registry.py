@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from validators.csv.validator import CsvValidator
+from validators.fhir.validator import FhirValidator
 from validators.hl7v2.validator import HL7v2Validator
 from validators.json_schema import JsonValidator
 from validators.objects import ObjectValidator
@@ -44,6 +45,8 @@ def build(
         return HL7v2Validator(content.hl7v2, order_by)
     if content.json_ is not None:
         return JsonValidator(content.json_, schemas, order_by)
+    if content.fhir is not None:
+        return FhirValidator(content.fhir, schemas, order_by)
     if content.xml is not None:
         return XmlValidator(content.xml, schemas, order_by)
     if content.csv is not None:

@@ -6,8 +6,6 @@ the ferry. The Chinese shared documents (WS/T 500) are CDA documents with a type
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +17,7 @@ from ferry_format.reasons import (
     NOT_WELL_FORMED,
     Refused,
 )
+from validators import embedded
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -39,7 +38,6 @@ _REQUIRED_VALUES: Final = (
 )
 _REQUIRED_PARTS: Final = ("recordTarget", "author", "custodian")
 _CONTROL_ID_CHARS_MAX: Final = 199
-_WHITE_SPACE: Final = str.maketrans("", "", " \t\r\n")
 
 
 def check(root: _Element, policy: CdaPolicy) -> None:
@@ -109,14 +107,6 @@ def _check_attachment(body: _Element, policy: CdaPolicy) -> None:
         if len(data.encode()) > policy.attachment_bytes_max:
             raise Refused(LIMIT_EXCEEDED, "nonXMLBody")
         return
-    digits = data.translate(_WHITE_SPACE)
-    try:
-        decoded = base64.b64decode(digits, validate=True)
-    except (binascii.Error, ValueError):
-        raise Refused(NOT_WELL_FORMED, "nonXMLBody: base64") from None
-    # The last digit's spare bits carry nothing; only one spelling of a file is taken.
-    if base64.b64encode(decoded).decode() != digits:
-        raise Refused(NOT_WELL_FORMED, "nonXMLBody: base64")
-    if len(decoded) > policy.attachment_bytes_max:
-        raise Refused(LIMIT_EXCEEDED, "nonXMLBody")
+    digits = embedded.without_white_space(data)
+    embedded.decoded(digits, policy.attachment_bytes_max, "nonXMLBody")
     text.text = digits

@@ -1,0 +1,355 @@
+"""FHIR: what is accepted, what it becomes, what is refused and where."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import json
+import zipfile
+from typing import Any
+
+import pytest
+
+from validators.fhir import primitives
+from validators.fhir.validator import FhirValidator
+from validators.json_schema import SchemaError
+from validators.policy import FhirPolicy
+from validators.verdict import Accepted, Rejected
+
+Json = dict[str, Any]
+PATIENT: Json = {
+    "resourceType": "Patient",
+    "id": "p1",
+    "name": [{"family": "王", "given": ["芳"]}],
+    "birthDate": "1980-02-29",
+    "contact": [{"name": {"text": "李"}, "telecom": [{"system": "phone", "value": "1"}]}],
+}
+OBSERVATION: Json = {
+    "resourceType": "Observation",
+    "status": "final",
+    "code": {"text": "glucose"},
+    "valueQuantity": {"value": 5.1, "unit": "mmol/l"},
+}
+
+
+def validator(**policy: object) -> FhirValidator:
+    return FhirValidator(
+        FhirPolicy.model_validate({"version": "R4", "resources": "any"} | policy), {}
+    )
+
+
+def judged(message: Json, **policy: object) -> Accepted | Rejected:
+    verdict = validator(**policy).validate(json.dumps(message).encode())
+    if isinstance(verdict, Accepted):
+        assert validator(**policy).validate(verdict.payload) == verdict
+    return verdict
+
+
+def rebuilt(message: Json, **policy: object) -> Any:
+    verdict = judged(message, **policy)
+    assert isinstance(verdict, Accepted), verdict
+    return json.loads(verdict.payload)
+
+
+def refused(message: Json, **policy: object) -> tuple[str, str]:
+    verdict = judged(message, **policy)
+    assert isinstance(verdict, Rejected), verdict
+    return verdict.reason.code, verdict.place
+
+
+def with_file(data: bytes, declared: str = "application/pdf") -> Json:
+    photo = {"contentType": declared, "data": base64.b64encode(data).decode()}
+    return PATIENT | {"photo": [photo]}
+
+
+def bundle(type_: str, *entries: Json, **more: object) -> Json:
+    return {"resourceType": "Bundle", "type": type_, "entry": list(entries)} | more
+
+
+def test_a_lawful_resource_crosses_with_its_type_and_id() -> None:
+    verdict = judged(PATIENT)
+    assert isinstance(verdict, Accepted)
+    assert (verdict.message_type, verdict.control_id) == ("Patient", "p1")
+    assert json.loads(verdict.payload) == PATIENT
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "place"),
+    [
+        ({"resourceType": "Pacient"}, "message_type_not_allowed", "resourceType"),
+        ({"nickname": "x"}, "element_not_allowed", "Patient.* (not known to FHIR)"),
+        ({"name": {"family": "x"}}, "not_well_formed", "Patient.name: no array"),
+        ({"name": []}, "schema_mismatch", "Patient.name: empty array"),
+        ({"name": [{}]}, "schema_mismatch", "Patient.name[0] (ele-1)"),
+        ({"name": [None]}, "not_well_formed", "Patient.name[0]: no object"),
+        ({"birthDate": "1981-02-29"}, "schema_mismatch", "Patient.birthDate (date)"),
+        ({"birthDate": "１980-02-28"}, "schema_mismatch", "Patient.birthDate (date)"),
+        ({"gender": "m"}, "schema_mismatch", "Patient.gender (code)"),
+        ({"active": "true"}, "schema_mismatch", "Patient.active (boolean)"),
+        (
+            {"deceasedBoolean": True, "deceasedDateTime": "2026-01-01"},
+            "schema_mismatch",
+            "Patient.deceased[x]: two at once",
+        ),
+        ({"link": [{"type": "refer"}]}, "field_missing", "Patient.link[0].other"),
+        (
+            {"managingOrganization": {"reference": "#o"}},
+            "schema_mismatch",
+            "Patient (ref-1)",
+        ),
+        (
+            {"contained": [{"resourceType": "Organization", "id": "o"}]},
+            "schema_mismatch",
+            "Patient.contained (dom-3)",
+        ),
+        ({"_name": [{"id": "1"}]}, "element_not_allowed", "Patient.* (not known to FHIR)"),
+        (
+            {"identifier": [{"system": "javascript:alert(1)", "value": "1"}]},
+            "schema_mismatch",
+            "Patient.identifier[0].system (uri)",
+        ),
+        (
+            {"identifier": [{"period": {"start": "2026-02-01", "end": "2026-01"}}]},
+            "schema_mismatch",
+            "Patient.identifier[0].period (per-1)",
+        ),
+    ],
+)
+def test_what_the_definitions_do_not_have_is_refused(change: Json, reason: str, place: str) -> None:
+    assert refused(PATIENT | change) == (reason, place)
+
+
+def test_a_place_never_shows_data() -> None:
+    assert "secret" not in refused(PATIENT | {"secret": 1})[1]
+    assert "secret" not in refused(PATIENT | {"gender": "secret"})[1]
+
+
+def test_only_named_resources_cross_wherever_they_stand() -> None:
+    assert refused(OBSERVATION, resources=["Patient"])[0] == "message_type_not_allowed"
+    inside = bundle("collection", {"resource": OBSERVATION})
+    reason, place = refused(inside, resources=["Bundle", "Patient"])
+    assert (reason, place) == ("message_type_not_allowed", "Bundle.entry[0].resource")
+
+
+def test_only_named_elements_cross() -> None:
+    listed = {"resources": ["Patient"], "elements": ["Patient.name", "Patient.contact.telecom"]}
+    assert refused(PATIENT, **listed) == ("element_not_allowed", "Patient.id")
+    assert rebuilt(PATIENT, **listed, unknown_elements="strip") == {
+        "resourceType": "Patient",
+        "name": PATIENT["name"],
+        "contact": [{"telecom": PATIENT["contact"][0]["telecom"]}],
+    }
+
+
+def test_a_required_element_cannot_be_stripped() -> None:
+    reason, place = refused(
+        OBSERVATION,
+        resources=["Observation"],
+        elements=["Observation.code", "Observation.valueQuantity"],
+        unknown_elements="strip",
+    )
+    assert (reason, place) == ("field_missing", "Observation.status")
+
+
+@pytest.mark.parametrize("path", ["Patient.nam", "Observation.status", "Patient.name.family.x"])
+def test_a_whitelist_that_the_version_does_not_know_is_refused(path: str) -> None:
+    with pytest.raises(SchemaError):
+        validator(resources=["Patient"], elements=[path])
+
+
+def test_extensions_cross_by_url() -> None:
+    known = {"url": "http://hospital/known", "valueString": "a"}
+    other = {"url": "http://hospital/other", "extension": [{"url": "x", "valueCode": "b"}]}
+    both = PATIENT | {"extension": [known, other]}
+    assert refused(both)[0] == "element_not_allowed"
+    assert rebuilt(both, extensions="any") == both
+    listed = {"extensions": ["http://hospital/known"], "unknown_extensions": "strip"}
+    assert rebuilt(both, **listed)["extension"] == [known]
+    assert refused(PATIENT | {"modifierExtension": [other]}, **listed)[0] == "element_not_allowed"
+    two_values = known | {"extension": [known]}
+    assert refused(PATIENT | {"extension": [two_values]}, **listed)[1].endswith("(ext-1)")
+
+
+def test_what_stands_beside_primitives_is_stripped_in_step() -> None:
+    name = {
+        "given": ["a", None, "c"],
+        "_given": [None, {"extension": [{"url": "http://x", "valueString": "b"}]}, None],
+    }
+    sent = PATIENT | {"name": [name]}
+    assert rebuilt(sent, extensions="any")["name"] == [name]
+    assert rebuilt(sent, unknown_extensions="strip")["name"] == [{"given": ["a", "c"]}]
+
+
+def test_generated_narratives_go_and_others_are_refused() -> None:
+    text = {"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml">x</div>'}
+    assert "text" not in rebuilt(PATIENT | {"text": text})
+    assert refused(PATIENT | {"text": text | {"status": "additional"}})[1] == "Patient.text"
+    assert refused(PATIENT | {"text": text}, narrative="refuse")[1] == "Patient.text"
+    assert rebuilt(PATIENT | {"text": text}, narrative="allow")["text"] == text
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        "<script>x</script>",
+        '<a href="javascript:x">x</a>',
+        '<img src="http://x/y.png"/>',
+        '<b onclick="x">x</b>',
+        '<b style="background:url(http://x)">x</b>',
+        "<iframe/>x",
+        "&nbsp;x",
+        " ",
+        "<b>",
+    ],
+)
+def test_a_narrative_holds_formatting_only(inner: str) -> None:
+    div = f'<div xmlns="http://www.w3.org/1999/xhtml">{inner}</div>'
+    reason, place = refused(
+        PATIENT | {"text": {"status": "generated", "div": div}}, narrative="allow"
+    )
+    assert reason in {"element_not_allowed", "not_well_formed"}
+    assert place.startswith("Patient.text.div")
+
+
+def test_comments_and_instructions_in_a_narrative_do_not_cross() -> None:
+    div = '<div xmlns="http://www.w3.org/1999/xhtml"><!--hidden--><?hid den?>x</div>'
+    crossed = rebuilt(PATIENT | {"text": {"status": "generated", "div": div}}, narrative="allow")
+    assert "hid" not in json.dumps(crossed)
+
+
+def test_files_cross_by_their_content() -> None:
+    pdf = {"attachments": ["application/pdf"]}
+    assert refused(with_file(b"%PDF-1.7"))[0] == "attachment_not_allowed"
+    assert rebuilt(with_file(b"%PDF-1.7"), **pdf) == with_file(b"%PDF-1.7")
+    assert refused(with_file(b"MZ%PDF-"), **pdf)[0] == "attachment_not_allowed"
+    assert refused(with_file(b"%PDF-1.7", "image/png"), **pdf)[0] == "attachment_not_allowed"
+    assert refused(with_file(b"%PDF-" + b"x" * 9), **pdf, attachment_bytes_max=9) == (
+        "limit_exceeded",
+        "Patient.photo[0].data",
+    )
+
+
+def test_base64_has_one_spelling() -> None:
+    broken = with_file(b"%PDF-1.7")
+    data = broken["photo"][0]["data"]
+    pdf = {"attachments": ["application/pdf"]}
+    broken["photo"][0]["data"] = f"{data[:4]}\n {data[4:]}"
+    assert rebuilt(broken, **pdf) == with_file(b"%PDF-1.7")
+    broken["photo"][0]["data"] = data.replace("c=", "d=")
+    assert broken["photo"][0]["data"] != data
+    assert refused(broken, **pdf)[0] == "not_well_formed"
+
+
+def zipped(name: str, data: bytes, *, twice: bool = False) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, data)
+        if twice:
+            archive.writestr("b", data)
+    return file.getvalue()
+
+
+def test_archives_are_unpacked_to_be_judged() -> None:
+    zips = {"attachments": ["application/zip", "application/gzip"]}
+    good = zipped("a.txt", b"hello", twice=True)
+    assert rebuilt(with_file(good, "application/zip"), **zips)
+    packed = gzip.compress(b"hello")
+    assert rebuilt(with_file(packed, "application/gzip"), **zips)
+    hostile = {
+        "slip": zipped("../a", b"x"),
+        "nested": zipped("a.zip", good),
+        "bomb": zipped("a", bytes(70_000_000)),
+        "trailing": good + b"hidden",
+        "commented": good[:-2] + b"\x06\0hidden",
+        "before": b"PK\x03\x04" + good,
+        "between": good[:36] + b"hidden" + good[36:],
+    }
+    for name, data in hostile.items():
+        reason, _ = refused(with_file(data, "application/zip"), **zips)
+        assert reason in {"attachment_not_allowed", "limit_exceeded"}, name
+    for data in (
+        packed + b"x",
+        packed[:-1],
+        gzip.compress(packed),
+        gzip.compress(bytes(70_000_000)),
+    ):
+        reason, _ = refused(with_file(data, "application/gzip"), **zips)
+        assert reason in {"attachment_not_allowed", "limit_exceeded"}
+
+
+def test_a_bundle_asks_only_for_what_the_channel_names() -> None:
+    def asks(method: str, url: str) -> Json:
+        return bundle(
+            "transaction", {"resource": PATIENT, "request": {"method": method, "url": url}}
+        )
+
+    assert refused(asks("PUT", "Patient/p1"))[1] == "Bundle.type"
+    allowed = {"bundles": ["transaction"]}
+    assert rebuilt(asks("PUT", "Patient/p1"), **allowed)
+    assert rebuilt(asks("PUT", "Patient?identifier=1"), **allowed)
+    assert refused(asks("DELETE", "Patient/p1"), **allowed)[1].endswith("request.method")
+    for url in ("http://other/Patient/p1", "../admin", "Observation/1", "Patient/../x"):
+        assert refused(asks("PUT", url), **allowed)[1].endswith("request.url"), url
+
+
+def test_a_bundle_is_what_its_type_demands() -> None:
+    patient = {"resource": PATIENT}
+    assert judged(bundle("collection", patient)).__class__ is Accepted
+    for wrong in (
+        bundle("message", patient),
+        bundle("document", patient),
+        bundle("collection", patient, total=1),
+        bundle("collection", {**patient, "request": {"method": "PUT", "url": "Patient/p1"}}),
+        bundle("collection", {**patient, "fullUrl": "Patient/p1"}),
+        bundle(*("collection",), *[{**patient, "fullUrl": "http://h/Patient/p1"}] * 2),
+    ):
+        assert refused(wrong)[0] == "schema_mismatch"
+    many = bundle("collection", *[patient] * 3)
+    assert refused(many, entries_max=2)[0] == "limit_exceeded"
+
+
+def test_a_message_must_claim_a_named_profile() -> None:
+    wanted = {"profiles": ["http://hospital/patient"]}
+    assert refused(PATIENT, **wanted)[1] == "Patient.meta.profile"
+    claims = PATIENT | {"meta": {"profile": ["http://hospital/patient|1.0"]}}
+    assert rebuilt(claims, **wanted) == claims
+
+
+def test_r5_has_its_own_definitions() -> None:
+    encounter: Json = {"resourceType": "Encounter", "status": "completed"}
+    assert refused(encounter)[0] == "schema_mismatch"
+    assert rebuilt(encounter, version="R5") == encounter
+
+
+def test_verbatim_strips_nothing() -> None:
+    with pytest.raises(ValueError, match="strip nothing"):
+        validator(fidelity="verbatim")
+    sent = json.dumps(PATIENT, indent=1).encode()
+    verdict = validator(fidelity="verbatim", narrative="refuse").validate(sent)
+    assert isinstance(verdict, Accepted)
+    assert verdict.payload == sent
+
+
+@pytest.mark.parametrize(
+    ("type_name", "good", "bad"),
+    [
+        ("date", ["2026", "2026-11", "2026-11-24"], ["2026-13", "26", "2026-1-1", 2026]),
+        ("dateTime", ["2026-11-24T01:02:03+08:00"], ["2026-11-24T01:02", "2026-11-24T25:00:00Z"]),
+        ("instant", ["2026-11-24T01:02:03.123Z"], ["2026-11-24", "2026-02-30T01:02:03Z"]),
+        ("time", ["23:59:59"], ["24:00:00", "1:00:00"]),
+        ("id", ["a-1.B"], ["a_b", "", "a" * 65]),
+        ("code", ["a b"], ["a  b", " a", ""]),
+        ("oid", ["urn:oid:1.2.156"], ["1.2.156", "urn:oid:3.1"]),
+        ("positiveInt", [1], [0, -1, True, 2**31]),
+        ("unsignedInt", [0], [-1, False]),
+        ("integer64", ["-9"], [9, "09", "9" * 20]),
+        ("string", ["a"], ["", " ", 1]),
+        ("boolean", [True], [1, "true"]),
+    ],
+)
+def test_primitives_hold_what_their_type_says(
+    type_name: str, good: list[object], bad: list[object]
+) -> None:
+    assert all(primitives.is_valid(type_name, each) for each in good)
+    assert not any(primitives.is_valid(type_name, each) for each in bad)

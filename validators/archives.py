@@ -1,0 +1,111 @@
+"""Archives inside messages, where a channel lets them cross: unpacked in bounds to be judged.
+
+A bomb, an archive in an archive, an entry that would land outside its folder and an encrypted one
+are refused. What the entries hold is not parsed: a channel that names an archive type trusts its
+receiver with that.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+import zlib
+from typing import TYPE_CHECKING, Final
+
+from ferry_format.reasons import ATTACHMENT_NOT_ALLOWED, LIMIT_EXCEEDED, Refused
+from validators.file_types import starts_as
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ENTRIES_MAX: Final = 1000
+UNPACKED_BYTES_MAX: Final = 64 * 1024 * 1024
+_CHUNK_BYTES: Final = 64 * 1024
+_ENCRYPTED: Final = 0x1
+_GZIP_WINDOW: Final = 31
+_END_BYTES: Final = 22
+"""The record at a ZIP file's end, without a comment."""
+_ARCHIVES: Final = ("application/zip", "application/gzip")
+_BAD_NAME: Final = re.compile(r"[\x00-\x1f\\:]|(^|/)\.\.(/|$)|^/")
+
+
+def check(file_type: str, data: bytes, place: str) -> None:
+    """Pass what is no archive, and an archive in bounds.
+
+    Raises Refused(ATTACHMENT_NOT_ALLOWED, LIMIT_EXCEEDED).
+    """
+    if file_type == "application/zip":
+        _check_zip(data, place)
+    elif file_type == "application/gzip":
+        _check_gzip(data, place)
+
+
+def _check_zip(data: bytes, place: str) -> None:
+    left = UNPACKED_BYTES_MAX
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+            if len(entries) > ENTRIES_MAX:
+                raise Refused(LIMIT_EXCEEDED, f"{place}: more than {ENTRIES_MAX} entries")
+            names = {entry.filename for entry in entries}
+            hidden = (
+                not (data[-_END_BYTES:].startswith(b"PK\5\6") and data.endswith(b"\0\0"))
+                or any(entry.comment for entry in entries)
+                or archive.start_dir != _end_of_entries(archive, data)
+            )
+            if len(names) != len(entries) or any(map(_BAD_NAME.search, names)) or hidden:
+                raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: entries' names or places")
+            for entry in entries:
+                if entry.flag_bits & _ENCRYPTED:
+                    raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: an encrypted entry")
+                with archive.open(entry) as unpacked:
+                    left = _count(unpacked.read, left, place)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError):
+        raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: a broken archive") from None
+
+
+def _end_of_entries(archive: zipfile.ZipFile, data: bytes) -> int:
+    """Where the last entry's data end, if entries stand one after the other from the start."""
+    at = 0
+    for entry in sorted(archive.infolist(), key=lambda each: each.header_offset):
+        if entry.header_offset != at:
+            return -1
+        name_bytes = int.from_bytes(data[at + 26 : at + 28], "little")
+        extra_bytes = int.from_bytes(data[at + 28 : at + 30], "little")
+        at += 30 + name_bytes + extra_bytes + entry.compress_size
+        if entry.flag_bits & 0x8:
+            at += 16 if data[at : at + 4] == b"PK\x07\x08" else 12
+    return at
+
+
+def _check_gzip(data: bytes, place: str) -> None:
+    unpacker = zlib.decompressobj(_GZIP_WINDOW)
+    pending = data
+
+    def read(size: int) -> bytes:
+        nonlocal pending
+        unpacked = unpacker.decompress(pending, size)
+        pending = unpacker.unconsumed_tail
+        return unpacked
+
+    try:
+        _count(read, UNPACKED_BYTES_MAX, place)
+    except zlib.error:
+        raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: a broken archive") from None
+    if not unpacker.eof or unpacker.unused_data:
+        raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: a broken archive")
+
+
+def _count(read: Callable[[int], bytes], left: int, place: str) -> int:
+    """Unpack one entry; how many bytes the others may still take."""
+    head = read(_CHUNK_BYTES)
+    if any(starts_as(each, head) for each in _ARCHIVES):
+        raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: an archive in an archive")
+    chunk = head
+    while chunk:
+        left -= len(chunk)
+        if left < 0:
+            raise Refused(LIMIT_EXCEEDED, f"{place}: more than {UNPACKED_BYTES_MAX} unpacked bytes")
+        chunk = read(_CHUNK_BYTES)
+    return left

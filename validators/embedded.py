@@ -1,0 +1,93 @@
+"""Files inside messages: what one is, is told by its content; a declared type proves nothing.
+
+A channel names the types that may stand in its messages. Archives are refused unless they are
+named, and then everything in them is unpacked and counted (`archives`).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Final, Literal
+
+from ferry_format.reasons import (
+    ATTACHMENT_NOT_ALLOWED,
+    LIMIT_EXCEEDED,
+    NOT_WELL_FORMED,
+    Refused,
+)
+from validators import archives
+from validators.characters import find_forbidden
+from validators.file_types import starts_as
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+FileType = Literal[
+    "application/dicom",
+    "application/gzip",
+    "application/pdf",
+    "application/zip",
+    "audio/mpeg",
+    "image/bmp",
+    "image/gif",
+    "image/jpeg",
+    "image/png",
+    "image/tiff",
+    "text/plain",
+    "video/mp4",
+]
+_TEXT: Final = "text/plain"
+_WHITE_SPACE: Final = dict.fromkeys(map(ord, " \t\r\n"))
+
+
+def without_white_space(text: str) -> str:
+    """Base64 without the line breaks that senders put in it."""
+    return text.translate(_WHITE_SPACE)
+
+
+def decoded(digits: str, bytes_max: int, place: str) -> bytes:
+    """The file that base64 digits spell. Raises Refused(NOT_WELL_FORMED, LIMIT_EXCEEDED).
+
+    The last digit's spare bits carry nothing, so only one spelling of a file is taken.
+    """
+    if len(digits) > (bytes_max + 2) // 3 * 4:
+        raise Refused(LIMIT_EXCEEDED, place)
+    try:
+        data = base64.b64decode(digits, validate=True)
+    except (binascii.Error, ValueError):
+        raise Refused(NOT_WELL_FORMED, f"{place}: base64") from None
+    if base64.b64encode(data).decode() != digits:
+        raise Refused(NOT_WELL_FORMED, f"{place}: base64")
+    if len(data) > bytes_max:
+        raise Refused(LIMIT_EXCEEDED, place)
+    return data
+
+
+def check(data: bytes, allowed: Collection[str], declared: str | None, place: str) -> None:
+    """Pass a file whose content is of an allowed type, which is the declared one if one is.
+
+    Raises Refused(ATTACHMENT_NOT_ALLOWED, LIMIT_EXCEEDED).
+    """
+    wanted = allowed if declared is None else {_bare(declared)} & set(allowed)
+    for each in sorted(wanted):
+        if _is_of(each, data):
+            archives.check(each, data, place)
+            return
+    raise Refused(ATTACHMENT_NOT_ALLOWED, place)
+
+
+def _bare(media_type: str) -> str:
+    """A media type without its parameters (RFC 9110, 8.3.1), `image/jpg` under its right name."""
+    bare = media_type.partition(";")[0].strip().lower()
+    return "image/jpeg" if bare == "image/jpg" else bare
+
+
+def _is_of(file_type: str, data: bytes) -> bool:
+    if file_type != _TEXT:
+        return starts_as(file_type, data)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return find_forbidden(text) is None
