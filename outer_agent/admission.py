@@ -128,7 +128,10 @@ def _is_content_type(declared: str | None, expected: str) -> bool:
     if declared is None:
         return True
     media_type = declared.split(";", 1)[0].strip().lower()
-    return media_type in {expected.split(";", 1)[0], "application/octet-stream"}
+    own = expected.split(";", 1)[0]
+    # What +json is, is also application/json (RFC 6839), and many senders of FHIR say so.
+    general = f"application/{own.rpartition('+')[2]}" if "+" in own else own
+    return media_type in {own, general, "application/octet-stream"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,14 @@ def test_each_unlawful_submission_is_refused_for_its_reason(
     assert refusal.value.reason.code == code
 
 
+def test_a_structured_type_may_be_called_by_its_syntax() -> None:
+    for declared in ("application/fhir+json", "application/json"):
+        admission.check(replace(GOOD, content_type=declared), CHANNEL, "application/fhir+json")
+    for declared in ("application/xml", "application/fhir+xml", "json"):
+        with pytest.raises(Refused, match="content_type_not_allowed"):
+            admission.check(replace(GOOD, content_type=declared), CHANNEL, "application/fhir+json")
+
+
 def test_an_unknown_channel_is_refused() -> None:
     with pytest.raises(Refused, match="channel_unknown"):
         check(GOOD, None)
