@@ -405,7 +405,7 @@ FIELD_NOT_ALLOWED = _sender(
 )
 FIELD_MISSING = _sender(
     "field_missing",
-    "a field that the channel requires is empty, or its segment or column is not there",
+    "a field that the channel or the standard requires is empty or not there",
     "Fill the named field.",
 )
 FORMULA_NOT_ALLOWED = _sender(
@@ -426,13 +426,13 @@ PROCESSING_INSTRUCTION_NOT_ALLOWED = _sender(
 )
 ELEMENT_NOT_ALLOWED = _sender(
     "element_not_allowed",
-    "the channel's whitelist does not name this XML element",
+    "the channel's whitelist, or the standard, does not name this element, or not what it asks",
     "Leave the element out, or ask the security administrator to add it.",
 )
 ATTACHMENT_NOT_ALLOWED = _sender(
     "attachment_not_allowed",
-    "a document has a file as its body, and its channel takes none, or none of this kind",
-    "Send it with a text body, or ask the security administrator to allow attachments.",
+    "a message holds a file, and its channel takes none, or none of this kind",
+    "Send it without the file, or ask the security administrator to allow its type.",
 )
 FAULT_NOT_ALLOWED = _sender(
     "fault_not_allowed",
@@ -441,7 +441,7 @@ FAULT_NOT_ALLOWED = _sender(
 )
 SCHEMA_MISMATCH = _sender(
     "schema_mismatch",
-    "the message does not satisfy the channel's schema",
+    "the message does not satisfy the channel's schema or the standard's definitions",
     "Correct the named place.",
 )
 LIMIT_EXCEEDED = _sender(

@@ -7,14 +7,19 @@ receiver with that.
 
 from __future__ import annotations
 
+import codecs
 import io
 import re
+import struct
 import zipfile
 import zlib
 from typing import TYPE_CHECKING, Final
 
 from ferry_format.reasons import ATTACHMENT_NOT_ALLOWED, LIMIT_EXCEEDED, Refused
 from validators.file_types import starts_as
+
+# Names of old archives are in it; a worker can load nothing later.
+codecs.lookup("cp437")
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +28,9 @@ ENTRIES_MAX: Final = 1000
 UNPACKED_BYTES_MAX: Final = 64 * 1024 * 1024
 _CHUNK_BYTES: Final = 64 * 1024
 _ENCRYPTED: Final = 0x1
+_SIZES_BEHIND: Final = 0x8
+_SIZES: Final = struct.Struct("<LLL")
+_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _GZIP_WINDOW: Final = 31
 _END_BYTES: Final = 22
 """The record at a ZIP file's end, without a comment."""
@@ -48,7 +56,8 @@ def _check_zip(data: bytes, place: str) -> None:
             entries = archive.infolist()
             if len(entries) > ENTRIES_MAX:
                 raise Refused(LIMIT_EXCEEDED, f"{place}: more than {ENTRIES_MAX} entries")
-            names = {entry.filename for entry in entries}
+            # The name as it stands there: `filename` ends at a NUL.
+            names = {entry.orig_filename for entry in entries}
             hidden = (
                 not (data[-_END_BYTES:].startswith(b"PK\5\6") and data.endswith(b"\0\0"))
                 or any(entry.comment for entry in entries)
@@ -59,6 +68,8 @@ def _check_zip(data: bytes, place: str) -> None:
             for entry in entries:
                 if entry.flag_bits & _ENCRYPTED:
                     raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: an encrypted entry")
+                if entry.compress_type not in _METHODS:
+                    raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: an unusual compression")
                 with archive.open(entry) as unpacked:
                     left = _count(unpacked.read, left, place)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError):
@@ -71,10 +82,17 @@ def _end_of_entries(archive: zipfile.ZipFile, data: bytes) -> int:
     for entry in sorted(archive.infolist(), key=lambda each: each.header_offset):
         if entry.header_offset != at:
             return -1
+        header = at
         name_bytes = int.from_bytes(data[at + 26 : at + 28], "little")
         extra_bytes = int.from_bytes(data[at + 28 : at + 30], "little")
         at += 30 + name_bytes + extra_bytes + entry.compress_size
-        if entry.flag_bits & 0x8:
+        if not entry.flag_bits & _SIZES_BEHIND:
+            # Who reads from the front must see what the directory at the end says.
+            if data[header + 14 : header + 26] != _SIZES.pack(
+                entry.CRC, entry.compress_size, entry.file_size
+            ):
+                return -1
+        else:
             at += 16 if data[at : at + 4] == b"PK\x07\x08" else 12
     return at
 

@@ -38,6 +38,8 @@ FileType = Literal[
     "video/mp4",
 ]
 _TEXT: Final = "text/plain"
+_DICOM: Final = "application/dicom"
+_PREAMBLE_BYTES: Final = 128
 _WHITE_SPACE: Final = dict.fromkeys(map(ord, " \t\r\n"))
 
 
@@ -84,6 +86,9 @@ def _bare(media_type: str) -> str:
 
 
 def _is_of(file_type: str, data: bytes) -> bool:
+    # Nobody reads a DICOM file's preamble (PS3.10, 7.1): another file can hide in it.
+    if file_type == _DICOM and any(data[:_PREAMBLE_BYTES]):
+        return False
     if file_type != _TEXT:
         return starts_as(file_type, data)
     try:

@@ -285,7 +285,8 @@ class FhirPolicy(_Model):
         default="refuse",
         description=(
             "refuse: a message with an element that elements or FHIR do not name is refused. "
-            "strip: it crosses without it (a modifierExtension is never stripped)."
+            "strip: it crosses without it. What changes the meaning of the rest (FHIR's modifier "
+            "elements, as status or doNotPerform) is never stripped."
         ),
     )
     extensions: Literal["any"] | tuple[FhirUri, ...] = Field(
@@ -314,9 +315,9 @@ class FhirPolicy(_Model):
     attachments: tuple[FileType, ...] = Field(
         default=(),
         description=(
-            "Types of files that may stand in Attachment.data and Binary.data: told by content, "
-            "and declared the same. An archive (application/zip, application/gzip) is unpacked to "
-            "be judged."
+            "Types of files that may stand in Attachment.data, Binary.data and valueBase64Binary: "
+            "told by content, and declared the same. An archive (application/zip, "
+            "application/gzip) is unpacked to be judged."
         ),
     )
     attachment_bytes_max: Annotated[int, Field(ge=1, le=PAYLOAD_BYTES_MAX)] = Field(
@@ -357,7 +358,8 @@ class FhirPolicy(_Model):
         default=None,
         description=(
             "JSON pointer to the id by which the internal system knows a message; it becomes "
-            "searchable. Without it a Bundle's identifier or the resource's id is taken, if there."
+            "searchable, and stands in logs: no id of a patient. Without it a Bundle's identifier "
+            "is taken, if there."
         ),
     )
     fidelity: Fidelity = Field(
@@ -367,6 +369,9 @@ class FhirPolicy(_Model):
             "original bytes after the same checks, for messages that carry a signature of "
             "their own."
         ),
+    )
+    elements_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=100_000, description="Most elements in a message, those of narratives among them."
     )
     entries_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=1_000, description="Most entries in a Bundle."
@@ -378,6 +383,16 @@ class FhirPolicy(_Model):
         default=PAYLOAD_BYTES_MAX,
         description="Largest message, in bytes, as received and as rebuilt.",
     )
+
+    @model_validator(mode="after")
+    def _every_resource_has_elements(self) -> Self:
+        if self.elements == "any" or self.resources == "any":
+            return self
+        roots = {path.partition(".")[0] for path in self.elements}
+        if roots != set(self.resources):
+            name = min(roots ^ set(self.resources))
+            raise ValueError(f"resources and elements must name the same resources: see {name}")
+        return self
 
     @model_validator(mode="after")
     def _a_schema_has_a_hash(self) -> Self:

@@ -18,7 +18,7 @@ _URL: Final = re.compile(
 
 def check(bundle: dict[str, Any], policy: FhirPolicy, place: str) -> None:
     """Pass a Bundle within the policy. Raises Refused(ELEMENT_NOT_ALLOWED, LIMIT_EXCEEDED)."""
-    if bundle["type"] not in policy.bundles:
+    if bundle.get("type") not in policy.bundles:
         raise Refused(ELEMENT_NOT_ALLOWED, f"{place}.type")
     entries = bundle.get("entry", [])
     if len(entries) > policy.entries_max:
@@ -28,9 +28,9 @@ def check(bundle: dict[str, Any], policy: FhirPolicy, place: str) -> None:
         if request is None:
             continue
         where = f"{place}.entry[{index}].request"
-        if request["method"] not in policy.request_methods:
+        if request.get("method") not in policy.request_methods:
             raise Refused(ELEMENT_NOT_ALLOWED, f"{where}.method")
-        found = _URL.fullmatch(request["url"])
+        found = _URL.fullmatch(request.get("url", "-"))
         resource = entry.get("resource", {}).get("resourceType")
         if found is None or (resource is not None and found[1] not in {resource, None}):
             raise Refused(ELEMENT_NOT_ALLOWED, f"{where}.url")

@@ -21,12 +21,17 @@ _FILES: Final[Mapping[Version, str]] = {"R4": "r4.json", "R5": "r5.json"}
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """One property of a type: `valueString` is one of the group `value[x]`."""
+    """One property of a type: `valueString` is one of the group `value[x]`.
+
+    A modifier (ElementDefinition.isModifier) changes what the elements beside it mean, as
+    doNotPerform and status do.
+    """
 
     group: str
     type: str
     is_primitive: bool
     many: bool
+    is_modifier: bool
     codes: frozenset[str] | None
 
 
@@ -76,6 +81,7 @@ def _type(name: str, said: Mapping[str, Any], written: Mapping[str, Any]) -> Fhi
                 type_name,
                 type_name not in written and type_name != RESOURCE,
                 each.get("many", False),
+                each.get("modifier", False),
                 frozenset(each["codes"]) if "codes" in each else None,
             )
         groups.append(Group(group_name, tuple(names), each.get("min", 0) > 0))

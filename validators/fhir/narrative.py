@@ -47,6 +47,11 @@ _LINK: Final = re.compile(r"(?i)(?:#|https?://|mailto:|tel:|[A-Za-z0-9./_-]*(?:[
 _LOADS: Final = re.compile(r"(?i)url\s*\(|expression|@import|\\|/\*")
 
 
+def elements_of(text: object) -> int:
+    """How many elements a narrative can have, at most: counted before it is parsed."""
+    return text.count("<") if isinstance(text, str) else 0
+
+
 def rebuilt(text: object) -> str:
     """The same narrative in exclusive canonical form; comments and instructions are gone.
 

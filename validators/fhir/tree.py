@@ -5,21 +5,20 @@ What is built holds nothing that the definitions and the policy do not name.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ferry_format.reasons import (
-    ATTACHMENT_NOT_ALLOWED,
     ELEMENT_NOT_ALLOWED,
     FIELD_MISSING,
+    LIMIT_EXCEEDED,
     MESSAGE_TYPE_NOT_ALLOWED,
     NOT_WELL_FORMED,
     SCHEMA_MISMATCH,
     Refused,
 )
 from validators import embedded
-from validators.fhir import bundles, narrative, primitives
+from validators.fhir import bundles, files, narrative, primitives
 from validators.fhir.model import RESOURCE
 from validators.fhir.rules import RULES
 from validators.fhir.whitelist import EVERYTHING, Allowed
@@ -33,16 +32,11 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 
 _EXTENSION: Final = "Extension"
-_MODIFIER: Final = "modifierExtension"
-_FILES: Final = frozenset({"Attachment", "Binary"})
-"""Types whose `data` is a file."""
 _GENERATED: Final = "generated"
 _BASE64: Final = "base64Binary"
 _XHTML: Final = "xhtml"
 _URIS: Final = frozenset({"canonical", "uri", "url"})
 _BUNDLE: Final = "Bundle"
-_IN_EXTENSION: Final = re.compile(r"xtension\[")
-"""An extension's own place has it once; what is nested in an extension is let through with it."""
 _NARRATIVE: Final = "Narrative"
 
 
@@ -72,6 +66,8 @@ class Walk:
         self._allowed = channel.allowed
         self._strips = channel.policy.unknown_elements == "strip"
         self._scope = _Scope()
+        self._in_extension = False
+        self._elements = 0
 
     def resource(self, value: object, place: str = "", *, contained: bool = False) -> Object:
         """The resource as it may cross.
@@ -119,9 +115,15 @@ class Walk:
         built: Object = {}
         for key, each in value.items():
             element = self._element(key, fhir_type, allowed, place)
-            if element is not None:
-                below = allowed.at(key.lstrip("_")) or EVERYTHING
-                self._property(built, key, each, element, below, f"{place}.{key}")
+            if element is None:
+                continue
+            where = f"{place}.{key}"
+            if element.is_primitive and element.many:
+                _check_twins(value, key.removeprefix("_"), where)
+            if element.type == _NARRATIVE and not self._narrative_may_cross(each, fhir_type, where):
+                continue
+            below = allowed.at(key.removeprefix("_")) or EVERYTHING
+            self._property(built, key, each, element, below, where)
         self._drop_what_went_empty(built, fhir_type)
         self._check(built, fhir_type, place)
         if not built and not may_be_empty:
@@ -141,7 +143,7 @@ class Walk:
                 return None
             raise Refused(ELEMENT_NOT_ALLOWED, f"{place}.* (not known to FHIR)")
         if allowed.at(name) is None:
-            if self._strips and name != _MODIFIER:
+            if self._strips and not element.is_modifier:
                 return None
             raise Refused(ELEMENT_NOT_ALLOWED, f"{place}.{name}")
         return element
@@ -181,6 +183,7 @@ class Walk:
         self, value: object, element: Element, allowed: Allowed, place: str, *, is_beside: bool
     ) -> object | None:
         """One value as it may cross; None if nothing of it does."""
+        self._count(1)
         if is_beside:
             if not isinstance(value, dict):
                 raise Refused(NOT_WELL_FORMED, place)
@@ -192,15 +195,19 @@ class Walk:
         if element.type == RESOURCE:
             # Of all elements that hold resources, only DomainResource.contained repeats.
             return self.resource(value, place, contained=element.many)
-        if element.type == _EXTENSION and not self._extension_may_cross(value, element, place):
-            return None
-        if element.type == _NARRATIVE and not self._narrative_may_cross(value, place):
-            return None
+        if element.type == _EXTENSION:
+            return self._extension(value, element, place)
         return self._object(value, self._model[element.type], allowed, place)
+
+    def _count(self, more: int) -> None:
+        self._elements += more
+        if self._elements > self._policy.elements_max:
+            raise Refused(LIMIT_EXCEEDED, f"more than {self._policy.elements_max} elements")
 
     def _primitive(self, value: object, element: Element, place: str) -> object:
         if element.type == _XHTML:
             try:
+                self._count(narrative.elements_of(value))
                 return narrative.rebuilt(value)
             except Refused as refused:
                 raise Refused(refused.reason, f"{place}: {refused.where}") from None
@@ -209,6 +216,8 @@ class Walk:
                 raise Refused(NOT_WELL_FORMED, place)
             digits = embedded.without_white_space(value)
             embedded.decoded(digits, self._policy.attachment_bytes_max, place)
+            if element.group.endswith("[x]"):
+                files.check_value(digits, self._policy, place)
             return digits
         if not primitives.is_valid(element.type, value):
             raise Refused(SCHEMA_MISMATCH, f"{place} ({element.type})")
@@ -239,23 +248,23 @@ class Walk:
                 raise Refused(ELEMENT_NOT_ALLOWED, f"{place}.*")
         return built or None
 
-    def _extension_may_cross(self, value: Object, element: Element, place: str) -> bool:
+    def _extension(self, value: Object, element: Element, place: str) -> Object | None:
+        """An extension that may cross, with those nested in it, which have no whitelist."""
         listed = self._policy.extensions
-        if listed == "any" or value.get("url") in listed or len(_IN_EXTENSION.findall(place)) > 1:
-            return True
-        if self._policy.unknown_extensions == "strip" and element.group != _MODIFIER:
-            return False
-        raise Refused(ELEMENT_NOT_ALLOWED, place)
+        if not self._in_extension and listed != "any" and value.get("url") not in listed:
+            if self._policy.unknown_extensions == "strip" and not element.is_modifier:
+                return None
+            raise Refused(ELEMENT_NOT_ALLOWED, place)
+        outside, self._in_extension = self._in_extension, True
+        built = self._object(value, self._model[_EXTENSION], EVERYTHING, place)
+        self._in_extension = outside
+        return built
 
-    def _narrative_may_cross(self, value: Object, place: str) -> bool:
+    def _narrative_may_cross(self, value: object, fhir_type: FhirType, place: str) -> bool:
         if self._policy.narrative == "allow":
             return True
-        of_a_resource = place.rpartition(".")[0].rpartition(".")[2] in self._model
-        if (
-            self._policy.narrative == "strip"
-            and of_a_resource
-            and value.get("status") == _GENERATED
-        ):
+        generated = isinstance(value, dict) and value.get("status") == _GENERATED
+        if self._policy.narrative == "strip" and generated and fhir_type.is_resource:
             return False
         raise Refused(ELEMENT_NOT_ALLOWED, place)
 
@@ -288,25 +297,28 @@ class Walk:
         for group in fhir_type.choices:
             if len(_names_there(built, group)) > 1:
                 raise Refused(SCHEMA_MISMATCH, f"{place}.{group.name}: two at once")
-        if fhir_type.name in _FILES and "data" in built:
-            self._check_file(built, place)
+        if fhir_type.name in files.HOLDERS and "data" in built:
+            files.check_holder(built, self._policy, place)
         if fhir_type.name == _BUNDLE:
             bundles.check(built, self._policy, place)
         for name, holds in RULES.get(fhir_type.name, ()):
             if not holds(built):
                 raise Refused(SCHEMA_MISMATCH, f"{place} ({name})")
 
-    def _check_file(self, built: Object, place: str) -> None:
-        place = f"{place}.data"
-        if not self._policy.attachments:
-            raise Refused(ATTACHMENT_NOT_ALLOWED, place)
-        file = embedded.decoded(built["data"], self._policy.attachment_bytes_max, place)
-        embedded.check(file, self._policy.attachments, built.get("contentType"), place)
-
 
 def _filled(items: list[object] | None, length: int) -> list[object]:
     given = items or []
     return given + [None] * (length - len(given))
+
+
+def _check_twins(value: Object, name: str, place: str) -> None:
+    """Of a repeating primitive, `x` and `_x` say something together at each position."""
+    values, beside = value.get(name), value.get(f"_{name}")
+    given = [each for each in (values, beside) if isinstance(each, list)]
+    if len({len(each) for each in given}) > 1:
+        raise Refused(SCHEMA_MISMATCH, f"{place}: of another length than its twin")
+    if any(all(each is None for each in position) for position in zip(*given, strict=True)):
+        raise Refused(SCHEMA_MISMATCH, f"{place} (ele-1)")
 
 
 def _names_there(built: Object, group: Group) -> list[str]:

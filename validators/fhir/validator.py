@@ -112,9 +112,8 @@ def _message_type(built: dict[str, Any]) -> str:
 
 
 def _own_id(built: dict[str, Any]) -> str | None:
-    """The identifier of a Bundle, which outlives copies and servers, else the resource's id."""
-    own: str | None = built.get("id")
-    if built["resourceType"] == "Bundle":
-        identifier: dict[str, Any] = built.get("identifier", {})
-        own = identifier.get("value", own)
-    return own
+    """The identifier of a Bundle. A resource's own id is not taken: a patient's says who it is."""
+    if built["resourceType"] != "Bundle":
+        return None
+    identifier: dict[str, Any] = built.get("identifier", {})
+    return identifier.get("value")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import io
 import json
 import zipfile
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from validators.fhir import primitives
 from validators.fhir.validator import FhirValidator
@@ -70,7 +73,7 @@ def bundle(type_: str, *entries: Json, **more: object) -> Json:
 def test_a_lawful_resource_crosses_with_its_type_and_id() -> None:
     verdict = judged(PATIENT)
     assert isinstance(verdict, Accepted)
-    assert (verdict.message_type, verdict.control_id) == ("Patient", "p1")
+    assert (verdict.message_type, verdict.control_id) == ("Patient", None)
     assert json.loads(verdict.payload) == PATIENT
 
 
@@ -146,16 +149,72 @@ def test_a_required_element_cannot_be_stripped() -> None:
     reason, place = refused(
         OBSERVATION,
         resources=["Observation"],
-        elements=["Observation.code", "Observation.valueQuantity"],
+        elements=["Observation.status", "Observation.valueQuantity"],
         unknown_elements="strip",
     )
-    assert (reason, place) == ("field_missing", "Observation.status")
+    assert (reason, place) == ("field_missing", "Observation.code")
 
 
-@pytest.mark.parametrize("path", ["Patient.nam", "Observation.status", "Patient.name.family.x"])
+def test_what_changes_the_meaning_of_the_rest_is_never_stripped() -> None:
+    request: Json = {
+        "resourceType": "ServiceRequest",
+        "status": "active",
+        "intent": "order",
+        "doNotPerform": True,
+        "subject": {"display": "x"},
+        "priority": "stat",
+    }
+    named = [f"ServiceRequest.{each}" for each in ("status", "intent", "subject")]
+    whitelist = {"resources": ["ServiceRequest"], "elements": named, "unknown_elements": "strip"}
+    assert refused(request, **whitelist) == ("element_not_allowed", "ServiceRequest.doNotPerform")
+    del request["doNotPerform"]
+    assert "priority" not in rebuilt(request, **whitelist)
+
+
+@pytest.mark.parametrize(
+    "path", ["Patient.nam", "Patient.value[x]", "Patient.name.family.x", "Observation.status"]
+)
 def test_a_whitelist_that_the_version_does_not_know_is_refused(path: str) -> None:
-    with pytest.raises(SchemaError):
+    with pytest.raises(ValueError, match=r"no element|write an element|same resources"):
         validator(resources=["Patient"], elements=[path])
+
+
+def test_a_resource_of_which_nothing_may_cross_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="see Observation"):
+        validator(resources=["Patient", "Observation"], elements=["Patient.name"])
+    with pytest.raises(SchemaError, match="Pacient"):
+        validator(resources=["Pacient"])
+
+
+def test_a_patients_own_id_is_no_control_id_unless_the_channel_names_it() -> None:
+    verdict = judged(PATIENT, control_id="/id")
+    assert isinstance(verdict, Accepted)
+    assert verdict.control_id == "p1"
+    named = judged(bundle("collection", {"resource": PATIENT}, identifier={"value": "B7"}))
+    assert isinstance(named, Accepted)
+    assert named.control_id == "B7"
+
+
+def test_a_required_element_with_extensions_alone_is_no_value() -> None:
+    absent = {"extension": [{"url": "http://x", "valueCode": "unknown"}]}
+    no_type: Json = {"resourceType": "Bundle", "_type": absent}
+    assert refused(no_type, extensions="any") == ("element_not_allowed", "Bundle.type")
+    for request in ({"_method": absent, "url": "Patient"}, {"method": "PUT", "_url": absent}):
+        asks = bundle("transaction", {"resource": PATIENT, "request": request})
+        reason, place = refused(asks, extensions="any", bundles=["transaction"])
+        assert reason == "element_not_allowed"
+        assert place.startswith("Bundle.entry[0].request")
+
+
+def test_elements_are_counted_before_they_are_kept() -> None:
+    many = PATIENT | {"name": [{"given": ["a"] * 50}]}
+    assert refused(many, elements_max=50) == ("limit_exceeded", "more than 50 elements")
+    assert rebuilt(many, elements_max=70) == many
+    div = '<div xmlns="http://www.w3.org/1999/xhtml">' + "<b>x</b>" * 50 + "</div>"
+    text = {"status": "generated", "div": div}
+    assert refused(PATIENT | {"text": text}, narrative="allow", elements_max=70)[0] == (
+        "limit_exceeded"
+    )
 
 
 def test_extensions_cross_by_url() -> None:
@@ -179,6 +238,18 @@ def test_what_stands_beside_primitives_is_stripped_in_step() -> None:
     sent = PATIENT | {"name": [name]}
     assert rebuilt(sent, extensions="any")["name"] == [name]
     assert rebuilt(sent, unknown_extensions="strip")["name"] == [{"given": ["a", "c"]}]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        {"given": [None, "a"]},
+        {"given": ["a"], "_given": [None, {"id": "1"}]},
+        {"given": [None], "_given": [None]},
+    ],
+)
+def test_a_position_without_anything_is_refused(name: Json) -> None:
+    assert refused(PATIENT | {"name": [name]}, extensions="any")[0] == "schema_mismatch"
 
 
 def test_generated_narratives_go_and_others_are_refused() -> None:
@@ -230,6 +301,34 @@ def test_files_cross_by_their_content() -> None:
     )
 
 
+def test_a_file_is_of_the_size_and_hash_that_it_says() -> None:
+    sent = with_file(b"%PDF-1.7")
+    pdf = {"attachments": ["application/pdf"]}
+    right = {"size": 8, "hash": base64.b64encode(hashlib.sha1(b"%PDF-1.7").digest()).decode()}
+    for change, place in (({}, None), ({"size": 9}, "size"), ({"hash": "AAAA"}, "hash")):
+        message = sent | {"photo": [sent["photo"][0] | right | change]}
+        if place is None:
+            assert rebuilt(message, **pdf) == message
+        else:
+            assert refused(message, **pdf) == ("schema_mismatch", f"Patient.photo[0].{place}")
+
+
+def test_no_file_hides_in_an_extension_or_a_preamble() -> None:
+    value = base64.b64encode(b"MZ\x90\0").decode()
+    hidden = PATIENT | {"extension": [{"url": "http://x", "valueBase64Binary": value}]}
+    for attachments in ([], ["application/pdf", "text/plain"]):
+        reason, place = refused(hidden, extensions="any", attachments=attachments)
+        assert (reason, place) == (
+            "attachment_not_allowed",
+            "Patient.extension[0].valueBase64Binary",
+        )
+    dicom = {"attachments": ["application/dicom"]}
+    clean = with_file(bytes(128) + b"DICM", "application/dicom")
+    assert rebuilt(clean, **dicom) == clean
+    polyglot = with_file(b"MZ".ljust(128, b"\0") + b"DICM", "application/dicom")
+    assert refused(polyglot, **dicom)[0] == "attachment_not_allowed"
+
+
 def test_base64_has_one_spelling() -> None:
     broken = with_file(b"%PDF-1.7")
     data = broken["photo"][0]["data"]
@@ -241,9 +340,11 @@ def test_base64_has_one_spelling() -> None:
     assert refused(broken, **pdf)[0] == "not_well_formed"
 
 
-def zipped(name: str, data: bytes, *, twice: bool = False) -> bytes:
+def zipped(
+    name: str, data: bytes, *, twice: bool = False, method: int = zipfile.ZIP_DEFLATED
+) -> bytes:
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(file, "w", method) as archive:
         archive.writestr(name, data)
         if twice:
             archive.writestr("b", data)
@@ -263,6 +364,9 @@ def test_archives_are_unpacked_to_be_judged() -> None:
         "trailing": good + b"hidden",
         "commented": good[:-2] + b"\x06\0hidden",
         "before": b"PK\x03\x04" + good,
+        "unusual": zipped("a", b"x", method=zipfile.ZIP_LZMA),
+        "two names": good.replace(b"a.txt", b"b.txt", 1),
+        "two sizes": good[:18] + b"\1" + good[19:],
         "between": good[:36] + b"hidden" + good[36:],
     }
     for name, data in hostile.items():
@@ -276,6 +380,17 @@ def test_archives_are_unpacked_to_be_judged() -> None:
     ):
         reason, _ = refused(with_file(data, "application/gzip"), **zips)
         assert reason in {"attachment_not_allowed", "limit_exceeded"}
+
+
+ZIP = zipped("a.txt", b"hello" * 20, twice=True)
+
+
+@given(st.lists(st.tuples(st.integers(0, len(ZIP) - 1), st.integers(0, 255)), max_size=6))
+def test_a_damaged_archive_is_judged_and_never_raises(changes: list[tuple[int, int]]) -> None:
+    damaged = bytearray(ZIP)
+    for at, byte in changes:
+        damaged[at] = byte
+    judged(with_file(bytes(damaged), "application/zip"), attachments=["application/zip"])
 
 
 def test_a_bundle_asks_only_for_what_the_channel_names() -> None:

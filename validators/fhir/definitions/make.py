@@ -4,7 +4,8 @@
     npm pack hl7.fhir.r5.core@5.0.0
     python -m validators.fhir.definitions.make hl7.fhir.r5.core-5.0.0.tgz r5
 
-Kept of each type: its elements, their types, how often they stand, and the codes of a required
+Kept of each type: its elements, their types, how often they stand, whether they change
+the meaning of others (modifier), and the codes of a required
 binding where the package holds all of them. Slices, profiles, texts and FHIRPath are left out.
 """
 
@@ -110,6 +111,8 @@ def types_of(structure: Definition, terminology: Terminology) -> dict[str, dict[
             said["min"] = element["min"]
         if element["max"] == _UNBOUNDED:
             said["many"] = True
+        if element.get("isModifier"):
+            said["modifier"] = True
         binding = element.get("binding", {})
         if types == ["code"] and binding.get("strength") == "required" and "valueSet" in binding:
             codes = terminology.codes(binding["valueSet"])

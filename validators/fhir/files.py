@@ -1,0 +1,43 @@
+"""Files in a resource: Attachment.data and Binary.data, and base64 where any value may stand."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import TYPE_CHECKING, Any, Final
+
+from ferry_format.reasons import ATTACHMENT_NOT_ALLOWED, SCHEMA_MISMATCH, Refused
+from validators import embedded
+
+if TYPE_CHECKING:
+    from validators.policy import FhirPolicy
+
+HOLDERS: Final = frozenset({"Attachment", "Binary"})
+"""Types whose `data` is a file."""
+
+
+def check_holder(built: dict[str, Any], policy: FhirPolicy, place: str) -> None:
+    """Pass a file of a type that the channel names, which is as it is declared.
+
+    Raises Refused(ATTACHMENT_NOT_ALLOWED, LIMIT_EXCEEDED, SCHEMA_MISMATCH).
+    """
+    file = check_value(built["data"], policy, f"{place}.data", built.get("contentType"))
+    if "size" in built and int(built["size"]) != len(file):
+        raise Refused(SCHEMA_MISMATCH, f"{place}.size")
+    # FHIR says SHA-1: the hash guards against accidents, not against attackers.
+    if "hash" in built:
+        digest = hashlib.sha1(file, usedforsecurity=False).digest()
+        if base64.b64decode(built["hash"]) != digest:
+            raise Refused(SCHEMA_MISMATCH, f"{place}.hash")
+
+
+def check_value(digits: str, policy: FhirPolicy, place: str, declared: str | None = None) -> bytes:
+    """The file that checked base64 digits spell, if it may cross.
+
+    Raises Refused(ATTACHMENT_NOT_ALLOWED, LIMIT_EXCEEDED).
+    """
+    if not policy.attachments:
+        raise Refused(ATTACHMENT_NOT_ALLOWED, place)
+    file = base64.b64decode(digits)
+    embedded.check(file, policy.attachments, declared, place)
+    return file
