@@ -16,14 +16,14 @@ import jsonschema_rs
 from ferry_format.reasons import (
     HEADER_INCOMPLETE,
     LIMIT_EXCEEDED,
-    MESSAGE_EMPTY,
     NOT_WELL_FORMED,
     SCHEMA_MISMATCH,
     Refused,
 )
 from validators import json_pointer, json_text
+from validators.judging import judge
 from validators.order_key import digest_of
-from validators.verdict import Accepted, Rejected, Verdict
+from validators.verdict import Accepted, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -87,30 +87,18 @@ class JsonValidator:
 
     def validate(self, payload: bytes) -> Verdict:
         """Judge any bytes."""
-        try:
-            return self._accept(payload)
-        except Refused as refused:
-            return Rejected(refused.reason, refused.where)
+        return judge(payload, self._policy.message_bytes_max, self._accept)
 
     def _accept(self, payload: bytes) -> Accepted:
-        if not payload:
-            raise Refused(MESSAGE_EMPTY)
-        self._check_size(payload)
         value = json_text.parse(payload, self._policy.depth_max, self._schema.names)
         self._schema.check(value)
         accepted = payload if self._policy.fidelity == "verbatim" else json_text.write(value)
-        # What grew here would be refused by the same policy at the other end.
-        self._check_size(accepted)
         return Accepted(
             accepted,
             self._message_type(value),
             self._control_id_of(value),
             self._order_key(value),
         )
-
-    def _check_size(self, payload: bytes) -> None:
-        if len(payload) > self._policy.message_bytes_max:
-            raise Refused(LIMIT_EXCEEDED, f"more than {self._policy.message_bytes_max} bytes")
 
     def _message_type(self, value: Json) -> str:
         if self._type_pointer is None:

@@ -18,7 +18,28 @@ PAYLOAD_BYTES_MAX: Final = 16 * 1024 * 1024
 OBJECT_BYTES_MAX: Final = 2**42
 """The format's own limit for one object."""
 
-Fidelity = Literal["rebuilt", "verbatim"]
+Fidelity = Annotated[
+    Literal["rebuilt", "verbatim"],
+    Field(
+        description=(
+            "rebuilt: what crosses is written anew from the parsed message. verbatim: the "
+            "original bytes after the same checks, for messages that carry a signature of "
+            "their own."
+        )
+    ),
+]
+MessageBytesMax = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=PAYLOAD_BYTES_MAX,
+        description="Largest message, in bytes, as received and as rebuilt.",
+    ),
+]
+AttachmentBytesMax = Annotated[
+    int,
+    Field(ge=1, le=PAYLOAD_BYTES_MAX, description="Largest such file, in bytes after base64."),
+]
 CharsetName = Literal["UTF-8", "GB18030", "GBK", "ISO-8859-1", "ASCII"]
 
 
@@ -182,18 +203,8 @@ class HL7v2Policy(_Model):
         default=False,
         description=("Whether \\X0D\\ and \\X0A\\ (line breaks in text) may stand in a field."),
     )
-    fidelity: Fidelity = Field(
-        default="rebuilt",
-        description=(
-            "rebuilt: what crosses is written anew from the parsed message. verbatim: the "
-            "original bytes after the same checks, for messages that carry a signature of "
-            "their own."
-        ),
-    )
-    message_bytes_max: Annotated[int, Field(ge=1, le=PAYLOAD_BYTES_MAX)] = Field(
-        default=PAYLOAD_BYTES_MAX,
-        description=("Largest message, in bytes, as received and as rebuilt."),
-    )
+    fidelity: Fidelity = "rebuilt"
+    message_bytes_max: MessageBytesMax = PAYLOAD_BYTES_MAX
     segments_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=5_000, description=("Most segments in a message.")
     )
@@ -249,18 +260,8 @@ class JsonPolicy(_Model):
     depth_max: Annotated[int, Field(ge=1, le=200)] = Field(
         default=64, description=("Deepest nesting of arrays and objects.")
     )
-    message_bytes_max: Annotated[int, Field(ge=1, le=PAYLOAD_BYTES_MAX)] = Field(
-        default=PAYLOAD_BYTES_MAX,
-        description=("Largest message, in bytes, as received and as rebuilt."),
-    )
-    fidelity: Fidelity = Field(
-        default="rebuilt",
-        description=(
-            "rebuilt: what crosses is written anew from the parsed message. verbatim: the "
-            "original bytes after the same checks, for messages that carry a signature of "
-            "their own."
-        ),
-    )
+    message_bytes_max: MessageBytesMax = PAYLOAD_BYTES_MAX
+    fidelity: Fidelity = "rebuilt"
 
 
 class FhirPolicy(_Model):
@@ -320,9 +321,7 @@ class FhirPolicy(_Model):
             "application/gzip) is unpacked to be judged."
         ),
     )
-    attachment_bytes_max: Annotated[int, Field(ge=1, le=PAYLOAD_BYTES_MAX)] = Field(
-        default=4 * 1024 * 1024, description="Largest such file, in bytes after base64."
-    )
+    attachment_bytes_max: AttachmentBytesMax = 4 * 1024 * 1024
     bundles: tuple[
         Literal[
             "document",
@@ -362,14 +361,7 @@ class FhirPolicy(_Model):
             "is taken, if there."
         ),
     )
-    fidelity: Fidelity = Field(
-        default="rebuilt",
-        description=(
-            "rebuilt: what crosses is written anew from the parsed message. verbatim: the "
-            "original bytes after the same checks, for messages that carry a signature of "
-            "their own."
-        ),
-    )
+    fidelity: Fidelity = "rebuilt"
     elements_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         default=100_000, description="Most elements in a message, those of narratives among them."
     )
@@ -379,10 +371,7 @@ class FhirPolicy(_Model):
     depth_max: Annotated[int, Field(ge=1, le=100)] = Field(
         default=64, description="Deepest nesting of arrays and objects."
     )
-    message_bytes_max: Annotated[int, Field(ge=1, le=PAYLOAD_BYTES_MAX)] = Field(
-        default=PAYLOAD_BYTES_MAX,
-        description="Largest message, in bytes, as received and as rebuilt.",
-    )
+    message_bytes_max: MessageBytesMax = PAYLOAD_BYTES_MAX
 
     @model_validator(mode="after")
     def _every_resource_has_elements(self) -> Self:
@@ -487,18 +476,8 @@ class CsvPolicy(_Model):
     rows_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         default=10_000, description="Most rows in a message, the header apart."
     )
-    message_bytes_max: Annotated[int, Field(ge=1, le=PAYLOAD_BYTES_MAX)] = Field(
-        default=PAYLOAD_BYTES_MAX,
-        description="Largest message, in bytes, as received and as rebuilt.",
-    )
-    fidelity: Fidelity = Field(
-        default="rebuilt",
-        description=(
-            "rebuilt: what crosses is written anew from the parsed message. verbatim: the "
-            "original bytes after the same checks, for messages that carry a signature of "
-            "their own."
-        ),
-    )
+    message_bytes_max: MessageBytesMax = PAYLOAD_BYTES_MAX
+    fidelity: Fidelity = "rebuilt"
 
     @model_validator(mode="after")
     def _columns_are_different(self) -> Self:
@@ -557,9 +536,7 @@ class CdaPolicy(_Model):
         default="refuse",
         description="Whether a body may be a file in the document instead of text (nonXMLBody).",
     )
-    attachment_bytes_max: Annotated[int, Field(ge=1, le=PAYLOAD_BYTES_MAX)] = Field(
-        default=4 * 1024 * 1024, description="Largest such file, in bytes after base64."
-    )
+    attachment_bytes_max: AttachmentBytesMax = 4 * 1024 * 1024
 
 
 class XmlPolicy(_Model):
@@ -612,18 +589,8 @@ class XmlPolicy(_Model):
             "/order/@id); it becomes searchable. Without it a CDA document's own id is taken."
         ),
     )
-    fidelity: Fidelity = Field(
-        default="rebuilt",
-        description=(
-            "rebuilt: what crosses is written anew from the parsed message. verbatim: the "
-            "original bytes after the same checks, for messages that carry a signature of "
-            "their own."
-        ),
-    )
-    message_bytes_max: Annotated[int, Field(ge=1, le=PAYLOAD_BYTES_MAX)] = Field(
-        default=PAYLOAD_BYTES_MAX,
-        description="Largest message, in bytes, as received and as rebuilt.",
-    )
+    fidelity: Fidelity = "rebuilt"
+    message_bytes_max: MessageBytesMax = PAYLOAD_BYTES_MAX
     depth_max: Annotated[int, Field(ge=1, le=200)] = Field(
         default=64, description="Deepest nesting of elements."
     )

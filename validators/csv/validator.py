@@ -24,7 +24,8 @@ from validators.characters import find_forbidden
 from validators.csv import table
 from validators.csv.formulas import is_formula, neutralised
 from validators.json_schema import SchemaError
-from validators.verdict import Accepted, Rejected, Verdict
+from validators.judging import judge
+from validators.verdict import Accepted, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,16 +67,10 @@ class CsvValidator:
 
     def validate(self, payload: bytes) -> Verdict:
         """Judge any bytes."""
-        try:
-            return self._accept(payload)
-        except Refused as refused:
-            return Rejected(refused.reason, refused.where)
+        return judge(payload, self._policy.message_bytes_max, self._accept)
 
     def _accept(self, payload: bytes) -> Accepted:
         policy = self._policy
-        if not payload:
-            raise Refused(MESSAGE_EMPTY)
-        self._check_size(payload)
         rows = table.read(self._decoded(payload), self._delimiter, policy.rows_max + 1, FIELDS_MAX)
         rows = self._in_declared_order(rows)
         if not rows:
@@ -89,13 +84,7 @@ class CsvValidator:
             head = [self._names] if policy.header else []
             text = table.write(head + rows, self._delimiter)
             accepted = text.encode(_CODECS[policy.charset])
-            # What grew here would be refused by the same policy at the other end.
-            self._check_size(accepted)
         return Accepted(accepted, policy.message_type, control_id)
-
-    def _check_size(self, payload: bytes) -> None:
-        if len(payload) > self._policy.message_bytes_max:
-            raise Refused(LIMIT_EXCEEDED, f"more than {self._policy.message_bytes_max} bytes")
 
     def _decoded(self, payload: bytes) -> str:
         if payload.startswith(_UTF_16_MARKS):

@@ -19,6 +19,7 @@ from ferry_format.reasons import (
     Refused,
 )
 from validators.characters import find_forbidden
+from validators.xml.parse import hardened_parser
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -61,18 +62,8 @@ def rebuilt(text: object) -> str:
         raise Refused(NOT_WELL_FORMED, "div")
     if "<!DOCTYPE" in text.upper():
         raise Refused(DOCTYPE_NOT_ALLOWED, "div")
-    parser = etree.XMLParser(
-        encoding="utf-8",
-        resolve_entities=False,
-        load_dtd=False,
-        no_network=True,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-        strip_cdata=True,
-    )
     try:
-        root: _Element = etree.fromstring(text.encode(), parser)
+        root: _Element = etree.fromstring(text.encode(), hardened_parser())
     except (etree.XMLSyntaxError, ValueError):
         raise Refused(NOT_WELL_FORMED, "div") from None
     if root.tag != _ROOT:

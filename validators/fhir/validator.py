@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 from ferry_format.reasons import (
     HEADER_INCOMPLETE,
     LIMIT_EXCEEDED,
-    MESSAGE_EMPTY,
     MESSAGE_TYPE_NOT_ALLOWED,
     Refused,
 )
@@ -15,8 +14,9 @@ from validators import json_pointer, json_text
 from validators.fhir import model, whitelist
 from validators.fhir.tree import Channel, Walk
 from validators.json_schema import CONTROL_ID_CHARS_MAX, Schema
+from validators.judging import judge
 from validators.order_key import digest_of
-from validators.verdict import Accepted, Rejected, Verdict
+from validators.verdict import Accepted, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,30 +56,18 @@ class FhirValidator:
 
     def validate(self, payload: bytes) -> Verdict:
         """Judge any bytes."""
-        try:
-            return self._accept(payload)
-        except Refused as refused:
-            return Rejected(refused.reason, refused.where)
+        return judge(payload, self._policy.message_bytes_max, self._accept)
 
     def _accept(self, payload: bytes) -> Accepted:
-        if not payload:
-            raise Refused(MESSAGE_EMPTY)
-        self._check_size(payload)
         sent = json_text.parse(payload, self._policy.depth_max, self._known)
         built = Walk(self._channel).resource(sent)
         self._check_profile(built)
         if self._schema is not None:
             self._schema.check(built)
         accepted = payload if self._policy.fidelity == "verbatim" else json_text.write(built)
-        # What grew here would be refused by the same policy at the other end.
-        self._check_size(accepted)
         return Accepted(
             accepted, _message_type(built), self._control_id_of(built), self._order_key(built)
         )
-
-    def _check_size(self, payload: bytes) -> None:
-        if len(payload) > self._policy.message_bytes_max:
-            raise Refused(LIMIT_EXCEEDED, f"more than {self._policy.message_bytes_max} bytes")
 
     def _check_profile(self, built: dict[str, Any]) -> None:
         wanted = self._policy.profiles

@@ -18,7 +18,6 @@ from ferry_format.reasons import (
     FIELD_NOT_ALLOWED,
     HEADER_INCOMPLETE,
     LIMIT_EXCEEDED,
-    MESSAGE_EMPTY,
     MESSAGE_TYPE_NOT_ALLOWED,
     NOT_WELL_FORMED,
     SEGMENT_NOT_ALLOWED,
@@ -48,8 +47,9 @@ from validators.hl7v2.whitelist import (
     SegmentNames,
     Versions,
 )
+from validators.judging import judge
 from validators.order_key import Hl7Place
-from validators.verdict import Accepted, Rejected, Verdict
+from validators.verdict import Accepted, Verdict
 
 if TYPE_CHECKING:
     from validators.policy import HL7v2Policy
@@ -85,15 +85,9 @@ class HL7v2Validator:
 
     def validate(self, payload: bytes) -> Verdict:
         """Judge any bytes."""
-        try:
-            return self._accept(payload)
-        except Refused as refused:
-            return Rejected(refused.reason, refused.where)
+        return judge(payload, self._policy.message_bytes_max, self._accept)
 
     def _accept(self, payload: bytes) -> Accepted:
-        if not payload:
-            raise Refused(MESSAGE_EMPTY)
-        self._check_size(payload)
         separators, charset, text = self._read(payload)
         converting = self._charset_out is not None and self._charset_out.codec != charset.codec
         escapes = self._escape_rules(separators, charset, converting=converting)
@@ -107,14 +101,8 @@ class HL7v2Validator:
         accepted = payload
         if self._policy.fidelity == "rebuilt":
             accepted = self._written(message, charset, converting=converting)
-            # What grew here would be refused by the same policy at the other end.
-            self._check_size(accepted)
         order_key = None if self._order_by is None else self._order_by.order_key(message)
         return Accepted(accepted, message_type, control_id, order_key)
-
-    def _check_size(self, payload: bytes) -> None:
-        if len(payload) > self._policy.message_bytes_max:
-            raise Refused(LIMIT_EXCEEDED, f"more than {self._policy.message_bytes_max} bytes")
 
     def _read(self, payload: bytes) -> tuple[Separators, Charset, str]:
         data = payload.removeprefix(BYTE_ORDER_MARK)

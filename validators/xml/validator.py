@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 from ferry_format.reasons import (
     HEADER_INCOMPLETE,
     LIMIT_EXCEEDED,
-    MESSAGE_EMPTY,
     MESSAGE_TYPE_NOT_ALLOWED,
     Refused,
 )
+from validators.judging import judge
 from validators.order_key import digest_of
-from validators.verdict import Accepted, Rejected, Verdict
+from validators.verdict import Accepted, Verdict
 from validators.xml import cda, soap
 from validators.xml.parse import drop_schema_hints, parse, write
 from validators.xml.paths import ValuePath, local_name_of
@@ -53,15 +53,9 @@ class XmlValidator:
 
     def validate(self, payload: bytes) -> Verdict:
         """Judge any bytes."""
-        try:
-            return self._accept(payload)
-        except Refused as refused:
-            return Rejected(refused.reason, refused.where)
+        return judge(payload, self._policy.message_bytes_max, self._accept)
 
     def _accept(self, payload: bytes) -> Accepted:
-        if not payload:
-            raise Refused(MESSAGE_EMPTY)
-        self._check_size(payload)
         policy = self._policy
         refuses = policy.processing_instructions == "refuse"
         text = without_prolog(decode(payload), instructions_refused=refuses)
@@ -75,15 +69,9 @@ class XmlValidator:
             self._schema.check(root)
         rebuilt = write(root)
         accepted = payload if policy.fidelity == "verbatim" else rebuilt
-        # What grew here would be refused by the same policy at the other end.
-        self._check_size(accepted)
         return Accepted(
             accepted, self._message_type(root), self._control_id_of(root), self._order_key(root)
         )
-
-    def _check_size(self, payload: bytes) -> None:
-        if len(payload) > self._policy.message_bytes_max:
-            raise Refused(LIMIT_EXCEEDED, f"more than {self._policy.message_bytes_max} bytes")
 
     def _message(self, root: _Element) -> _Element:
         if not soap.is_soap(root):
