@@ -35,11 +35,13 @@ FileType = Literal[
     "image/png",
     "image/tiff",
     "text/plain",
+    "text/rtf",
     "video/mp4",
 ]
 _TEXT: Final = "text/plain"
 _DICOM: Final = "application/dicom"
 _PREAMBLE_BYTES: Final = 128
+_OTHER_NAMES: Final = {"image/jpg": "image/jpeg", "application/rtf": "text/rtf"}
 _WHITE_SPACE: Final = dict.fromkeys(map(ord, " \t\r\n"))
 
 
@@ -61,6 +63,21 @@ def decoded(digits: str, bytes_max: int, place: str) -> bytes:
         raise Refused(NOT_WELL_FORMED, f"{place}: base64") from None
     if base64.b64encode(data).decode() != digits:
         raise Refused(NOT_WELL_FORMED, f"{place}: base64")
+    return within(data, bytes_max, place)
+
+
+def decoded_hex(digits: str, bytes_max: int, place: str) -> bytes:
+    """The file that upper-case hex digits spell. Raises as `decoded`."""
+    if len(digits) > 2 * bytes_max:
+        raise Refused(LIMIT_EXCEEDED, place)
+    try:
+        return base64.b16decode(digits)
+    except (binascii.Error, ValueError):
+        raise Refused(NOT_WELL_FORMED, f"{place}: hex") from None
+
+
+def within(data: bytes, bytes_max: int, place: str) -> bytes:
+    """The data of a file of a size that the channel takes. Raises Refused(LIMIT_EXCEEDED)."""
     if len(data) > bytes_max:
         raise Refused(LIMIT_EXCEEDED, place)
     return data
@@ -80,9 +97,9 @@ def check(data: bytes, allowed: Collection[str], declared: str | None, place: st
 
 
 def _bare(media_type: str) -> str:
-    """A media type without its parameters (RFC 9110, 8.3.1), `image/jpg` under its right name."""
+    """A media type without its parameters (RFC 9110, 8.3.1), under its right name."""
     bare = media_type.partition(";")[0].strip().lower()
-    return "image/jpeg" if bare == "image/jpg" else bare
+    return _OTHER_NAMES.get(bare, bare)
 
 
 def _is_of(file_type: str, data: bytes) -> bool:

@@ -16,6 +16,7 @@ _SIGNATURES: Final[dict[str, tuple[tuple[int, bytes], ...]]] = {
     "image/jpeg": ((0, b"\xff\xd8\xff"),),
     "image/png": ((0, b"\x89PNG\r\n\x1a\n"),),
     "image/tiff": ((0, b"II*\0"), (0, b"MM\0*"), (0, b"II+\0"), (0, b"MM\0+")),
+    "text/rtf": ((0, b"{\\rtf"),),
     "video/mp4": ((4, b"ftyp"),),
 }
 """By type: where one of which bytes stand. TIFF has two byte orders, and BigTIFF two more."""

@@ -21,6 +21,7 @@ from ferry_format.reasons import (
     Refused,
 )
 from validators import json_pointer, json_text
+from validators.json_files import JsonFiles
 from validators.judging import judge
 from validators.order_key import digest_of
 from validators.verdict import Accepted, Verdict
@@ -76,6 +77,7 @@ class JsonValidator:
         self._policy = policy
         self._order_by = None if order_by is None else json_pointer.tokens(order_by)
         self._schema = Schema(policy.schema_file, policy.schema_sha256, schemas)
+        self._files = JsonFiles(policy.files)
         self._control_id = policy.control_id and json_pointer.tokens(policy.control_id)
         from_pointer = policy.message_type.startswith("/")
         self._type_pointer = json_pointer.tokens(policy.message_type) if from_pointer else None
@@ -91,6 +93,7 @@ class JsonValidator:
 
     def _accept(self, payload: bytes) -> Accepted:
         value = json_text.parse(payload, self._policy.depth_max, self._schema.names)
+        value = self._files.checked(value)
         self._schema.check(value)
         accepted = payload if self._policy.fidelity == "verbatim" else json_text.write(value)
         return Accepted(

@@ -40,6 +40,16 @@ AttachmentBytesMax = Annotated[
     int,
     Field(ge=1, le=PAYLOAD_BYTES_MAX, description="Largest such file, in bytes after base64."),
 ]
+FileTypes = Annotated[
+    tuple[FileType, ...],
+    Field(
+        description=(
+            "Types of files that may stand in a message, told by content and declared the same; "
+            "none, if none is named. An archive (application/zip, application/gzip) is unpacked "
+            "to be judged."
+        )
+    ),
+]
 CharsetName = Literal["UTF-8", "GB18030", "GBK", "ISO-8859-1", "ASCII"]
 
 
@@ -203,6 +213,8 @@ class HL7v2Policy(_Model):
         default=False,
         description=("Whether \\X0D\\ and \\X0A\\ (line breaks in text) may stand in a field."),
     )
+    attachments: FileTypes = ()
+    attachment_bytes_max: AttachmentBytesMax = 4 * 1024 * 1024
     fidelity: Fidelity = "rebuilt"
     message_bytes_max: MessageBytesMax = PAYLOAD_BYTES_MAX
     segments_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
@@ -231,6 +243,20 @@ class HL7v2Policy(_Model):
         return self
 
 
+class JsonFile(_Model):
+    """A field that holds a file in base64. What is null or absent is no file."""
+
+    at: JsonPointer = Field(
+        description=(
+            "JSON pointer to the field; a step * stands for each member or item: /reports/*/pdf."
+        )
+    )
+    types: Annotated[tuple[FileType, ...], Field(min_length=1)] = Field(
+        description="Types of files that may stand there, told by content."
+    )
+    bytes_max: AttachmentBytesMax = 4 * 1024 * 1024
+
+
 class JsonPolicy(_Model):
     """JSON judged by one JSON Schema (2020-12), which is named by file and hash."""
 
@@ -256,6 +282,9 @@ class JsonPolicy(_Model):
             "JSON pointer to the id by which the internal system knows a message; it "
             "becomes searchable."
         ),
+    )
+    files: tuple[JsonFile, ...] = Field(
+        default=(), description="Fields that hold files; one table each."
     )
     depth_max: Annotated[int, Field(ge=1, le=200)] = Field(
         default=64, description=("Deepest nesting of arrays and objects.")
@@ -313,14 +342,7 @@ class FhirPolicy(_Model):
             "that FHIR allows."
         ),
     )
-    attachments: tuple[FileType, ...] = Field(
-        default=(),
-        description=(
-            "Types of files that may stand in Attachment.data, Binary.data and valueBase64Binary: "
-            "told by content, and declared the same. An archive (application/zip, "
-            "application/gzip) is unpacked to be judged."
-        ),
-    )
+    attachments: FileTypes = ()
     attachment_bytes_max: AttachmentBytesMax = 4 * 1024 * 1024
     bundles: tuple[
         Literal[
@@ -532,10 +554,7 @@ class CdaPolicy(_Model):
         default="any",
         description="Template ids of which a document must name one (templateId/@root).",
     )
-    attachments: Literal["refuse", "allow"] = Field(
-        default="refuse",
-        description="Whether a body may be a file in the document instead of text (nonXMLBody).",
-    )
+    attachments: FileTypes = ()
     attachment_bytes_max: AttachmentBytesMax = 4 * 1024 * 1024
 
 

@@ -44,7 +44,6 @@ def judged(policy: ContentPolicy, payload: bytes) -> Verdict:
 HOSTILE_AND_WELL_FORMED: Final = {
     "gen_hl7/control_id_traversal.hl7",
     "gen_hl7/control_id_windows.hl7",
-    "gen_hl7/obx_ed_eicar.hl7",
 }
 LAX_AND_ACCEPTED: Final = {
     "gen_hl7/bare_ampersand.hl7",  # & separates subcomponents: legal, if not meant

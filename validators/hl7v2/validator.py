@@ -2,7 +2,7 @@
 
 1 size; 2 byte order mark; 3 separators; 4 charset, decoding; 5 control characters; 6 segment ends,
 splitting, limits, escape sequences; 7 header; 8 whitelist (type, version, segments, fields), and
-what is required; 9 rebuild.
+what is required; 9 files; 10 rebuild.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ferry_format.reasons import (
     Refused,
 )
 from validators.characters import find_forbidden
+from validators.hl7v2 import files
 from validators.hl7v2.charset import (
     BY_POLICY_NAME,
     BYTE_ORDER_MARK,
@@ -98,6 +99,7 @@ class HL7v2Validator:
         missing = self._required.missing(message)
         if missing is not None:
             raise Refused(FIELD_MISSING, missing)
+        message = self._with_checked_files(message)
         accepted = payload
         if self._policy.fidelity == "rebuilt":
             accepted = self._written(message, charset, converting=converting)
@@ -169,6 +171,15 @@ class HL7v2Validator:
                 place = f"{segment.name}-{unnamed[0]} (segment {number})"
                 raise Refused(FIELD_NOT_ALLOWED, place)
             segments.append(segment.without(unnamed) if unnamed else segment)
+        return Message(message.separators, tuple(segments))
+
+    def _with_checked_files(self, message: Message) -> Message:
+        if not any(map(files.holds_files, message.segments)):
+            return message
+        segments = [
+            files.checked(segment, number, self._policy) if files.holds_files(segment) else segment
+            for number, segment in enumerate(message.segments, 1)
+        ]
         return Message(message.separators, tuple(segments))
 
     def _written(self, message: Message, charset: Charset, *, converting: bool) -> bytes:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from lxml.etree import QName
+
 from ferry_format.reasons import (
     ATTACHMENT_NOT_ALLOWED,
     HEADER_INCOMPLETE,
@@ -38,13 +40,14 @@ _REQUIRED_VALUES: Final = (
 )
 _REQUIRED_PARTS: Final = ("recordTarget", "author", "custodian")
 _CONTROL_ID_CHARS_MAX: Final = 199
+_BASE64: Final = "B64"
 
 
 def check(root: _Element, policy: CdaPolicy) -> None:
     """Raise Refused unless this is a document that the channel names, with a whole header.
 
     Reasons: MESSAGE_TYPE_NOT_ALLOWED, HEADER_INCOMPLETE, NOT_WELL_FORMED, ATTACHMENT_NOT_ALLOWED,
-    LIMIT_EXCEEDED. In a nonXMLBody, base64 loses its white space, so that one spelling is left.
+    LIMIT_EXCEEDED. Base64 loses its white space, so that one spelling is left.
     """
     if root.tag != _DOCUMENT:
         raise Refused(MESSAGE_TYPE_NOT_ALLOWED, "no ClinicalDocument")
@@ -66,8 +69,7 @@ def check(root: _Element, policy: CdaPolicy) -> None:
         named = {each.get("root") for each in root.findall(f"{_HL7}templateId")}
         if named.isdisjoint(policy.templates):
             raise Refused(MESSAGE_TYPE_NOT_ALLOWED, "templateId")
-    for body in root.iter(f"{_HL7}nonXMLBody"):
-        _check_attachment(body, policy)
+    _check_files(root, policy)
 
 
 def document_code(root: _Element) -> str:
@@ -96,17 +98,31 @@ def _required(root: _Element, name: str, attribute: str) -> str:
     return value
 
 
-def _check_attachment(body: _Element, policy: CdaPolicy) -> None:
-    if policy.attachments == "refuse":
-        raise Refused(ATTACHMENT_NOT_ALLOWED, "nonXMLBody")
+def _check_files(root: _Element, policy: CdaPolicy) -> None:
+    for body in root.iter(f"{_HL7}nonXMLBody"):
+        _check_body(body, policy)
+    for element in root.iter("*"):
+        if element.get("representation") == _BASE64:
+            _check_file(element, policy)
+
+
+def _check_body(body: _Element, policy: CdaPolicy) -> None:
+    """A body that is a file: in base64 (checked with all others), or a text as it stands."""
     text = body.find(f"{_HL7}text")
-    if text is None or len(body) != 1 or len(text):
-        raise Refused(ATTACHMENT_NOT_ALLOWED, "nonXMLBody without its data")
-    data = text.text or ""
-    if text.get("representation") != "B64":
-        if len(data.encode()) > policy.attachment_bytes_max:
-            raise Refused(LIMIT_EXCEEDED, "nonXMLBody")
-        return
-    digits = embedded.without_white_space(data)
-    embedded.decoded(digits, policy.attachment_bytes_max, "nonXMLBody")
-    text.text = digits
+    if not policy.attachments or text is None or len(body) != 1 or len(text):
+        raise Refused(ATTACHMENT_NOT_ALLOWED, "nonXMLBody")
+    if text.get("representation") != _BASE64:
+        data = (text.text or "").encode()
+        embedded.within(data, policy.attachment_bytes_max, "nonXMLBody")
+        embedded.check(data, policy.attachments, text.get("mediaType", "text/plain"), "nonXMLBody")
+
+
+def _check_file(element: _Element, policy: CdaPolicy) -> None:
+    """An element of data type ED whose text is base64, wherever it stands."""
+    place = f"base64 in {QName(element).localname}"
+    if not policy.attachments or len(element) or element.get("compression") is not None:
+        raise Refused(ATTACHMENT_NOT_ALLOWED, place)
+    digits = embedded.without_white_space(element.text or "")
+    file = embedded.decoded(digits, policy.attachment_bytes_max, place)
+    embedded.check(file, policy.attachments, element.get("mediaType"), place)
+    element.text = digits

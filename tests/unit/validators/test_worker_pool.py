@@ -69,7 +69,7 @@ async def test_the_event_loop_gets_the_same(pool: WorkerPool) -> None:
 
 
 def test_large_payloads_pass_through_small_pipes(pool: WorkerPool) -> None:
-    large = MSH + b"OBX|1|ED|||" + b"QUJD" * 750_000 + b"\r"
+    large = MSH + b"OBX|1|FT|||" + b"QUJD" * 750_000 + b"\r"
     verdicts = pool.validate_many([("adt", large), ("adt", MSH), ("adt", large)])
     assert [isinstance(each, Accepted) and each.payload for each in verdicts] == [large, MSH, large]
     too_large = pool.validate_many([("adt", b"x" * (PAYLOAD_BYTES_MAX + 1))])

@@ -226,7 +226,10 @@ def attached(text: str, attributes: str = ' representation="B64"') -> str:
 
 def test_an_attachment_crosses_where_allowed_in_one_spelling() -> None:
     data = base64.b64encode(b"%PDF-1.7 file").decode()
-    allowing = CDA | {"attachments": "allow", "attachment_bytes_max": 13}
+    allowing = CDA | {
+        "attachments": ["application/pdf", "text/plain"],
+        "attachment_bytes_max": 13,
+    }
     assert reason(attached(data), cda=CDA) == "attachment_not_allowed"
     assert f">{data}<" in crossing(attached(f"{data[:8]}\n {data[8:]}"), cda=allowing)
     too_long = base64.b64encode(b"%PDF-1.7 files").decode()
@@ -235,6 +238,36 @@ def test_an_attachment_crosses_where_allowed_in_one_spelling() -> None:
     for bad in ("QQ", "QR==", "Q*==", "QQ==QQ==", "中"):
         assert reason(attached(bad), cda=allowing) == "not_well_formed"
     assert reason(attached("<b/>"), cda=allowing) == "attachment_not_allowed"
+
+
+def test_an_attached_file_is_what_it_is_declared_to_be() -> None:
+    allowing = CDA | {"attachments": ["application/pdf", "text/plain"]}
+    pdf, program = (base64.b64encode(each).decode() for each in (b"%PDF-1.7", b"MZ\x90\0"))
+    plain, base64_of = ' mediaType="text/plain"', ' representation="B64" mediaType="{}"'
+    assert "a note" in crossing(attached("a note", plain), cda=allowing)
+    assert pdf in crossing(attached(pdf, base64_of.format("application/pdf")), cda=allowing)
+    for message in (
+        attached(pdf, base64_of.format("text/plain; charset=utf-8") + ' compression="GZ"'),
+        attached(program, base64_of.format("application/pdf")),
+        attached(pdf, base64_of.format("image/png")),
+        attached("a note", ' mediaType="text/html"'),
+    ):
+        assert reason(message, cda=allowing) == "attachment_not_allowed"
+
+
+def test_base64_in_an_entry_of_a_document_is_a_file_too() -> None:
+    pdf = base64.b64encode(b"%PDF-1.7").decode()
+    entry = (
+        "<component><structuredBody><component><section><entry><observationMedia>"
+        f'<value mediaType="application/pdf" representation="B64">{pdf}</value>'
+        "</observationMedia></entry></section></component></structuredBody></component>"
+    )
+    assert reason(document(entry), cda=CDA) == "attachment_not_allowed"
+    assert pdf in crossing(document(entry), cda=CDA | {"attachments": ["application/pdf"]})
+    assert (
+        reason(document(entry), cda=CDA | {"attachments": ["image/png"]})
+        == "attachment_not_allowed"
+    )
 
 
 def schema_keys(name: str) -> dict[str, object]:
