@@ -11,11 +11,15 @@ LOCKS  := requirements/build.txt requirements/dev.txt
 PACKAGES := spin gcc libc6-dev strace
 INSTALL  := DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES)
 
-# Unpacked, not installed: an installed Prometheus would start a service.
-UNPACK := ( aside=$$(mktemp -d) && trap 'rm -rf "$$aside"' EXIT && cd "$$aside" \
-	&& { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } \
-	&& dpkg-deb -x prometheus_*.deb . && cp usr/bin/prometheus usr/bin/promtool "$(CURDIR)/$(BIN)/" \
+# Unpacked, not installed: an installed Prometheus or clamd would start a service.
+# $(1): the package; $(2): the programs wanted of it.
+UNPACK = ( aside=$$(mktemp -d) && trap 'rm -rf "$$aside"' EXIT && cd "$$aside" \
+	&& { apt-get download -qq $(1) || { apt-get update -qq && apt-get download -qq $(1); }; } \
+	&& dpkg-deb -x $(1)_*.deb . && cp $(2) "$(CURDIR)/$(BIN)/" \
 	) >/dev/null 2>&1
+# The libraries that clamd runs with start nothing.
+CLAMD_LIBRARIES = DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	$$(apt-cache depends clamav-daemon | sed -n 's/^ *Depends: \(lib[^<]*\)$$/\1/p') >/dev/null 2>&1
 
 # The hosts and options of whoever made the lock files must not stand in them: pip's own
 # configuration says where packages come from.
@@ -58,8 +62,11 @@ packages: setup ## Install what tests use beside Python, if root may (done by te
 	fi; \
 	echo "make: tests of the model and of failing disks are left out; install $(PACKAGES) for them"
 	@{ command -v prometheus && command -v promtool; } >/dev/null || test -x $(BIN)/promtool \
-	  || $(UNPACK) \
+	  || $(call UNPACK,prometheus,usr/bin/prometheus usr/bin/promtool) \
 	  || echo "make: tests with Prometheus are left out; install the package prometheus for them"
+	@{ command -v clamd || test -x /usr/sbin/clamd || test -x $(BIN)/clamd; } >/dev/null \
+	  || { test "$$(id -u)" = 0 && $(call UNPACK,clamav-daemon,usr/sbin/clamd) && $(CLAMD_LIBRARIES); } \
+	  || echo "make: tests with a virus scanner are left out; install the package clamav-daemon for them"
 
 lint: setup ## Style, format, types, who imports whom, no traces of a machine in tracked files
 	$(BIN)/ruff check .

@@ -335,6 +335,11 @@ VALIDATOR_UNAVAILABLE = _retry(
     "no validation worker could take the message",
     "Send it again later. Operator: see the log for why workers end.",
 )
+SCANNER_UNAVAILABLE = _retry(
+    "scanner_unavailable",
+    "the virus scanner gave no verdict, and the channel lets nothing pass unscanned",
+    "Send it again later. Operator: systemctl status clamav-daemon; the doctor asks it too.",
+)
 INTAKE_FAULT = _retry(
     "intake_fault",
     "the ferry itself failed on the message",
@@ -458,6 +463,11 @@ NUMBER_NOT_ALLOWED = _sender(
     "number_not_allowed",
     "a number is not finite or not exactly representable",
     "Send it as text, or with fewer digits.",
+)
+VIRUS_FOUND = _sender(
+    "virus_found",
+    "the virus scanner knows what the message or object holds",
+    "Look at the sending system: what it sends is infected, or a signature is wrong.",
 )
 WORKER_DIED = _sender(
     "worker_died",

@@ -49,6 +49,19 @@ class MetricsSection(Section):
     )
 
 
+class ScannerSection(Section):
+    """The virus scanner: ClamAV's daemon on this host, for channels with virus_scan."""
+
+    socket: FilePath = Field(
+        description="clamd's socket (its LocalSocket), as /run/clamav/clamd.ctl. The agent must be "
+        "allowed to write to it."
+    )
+    timeout_s: Annotated[float, Strict(), Field(gt=0, le=45)] = Field(
+        default=30.0,
+        description="Seconds that each step of a scan may take; then the scanner counts as away.",
+    )
+
+
 class AuditSection(Section):
     """The audit trail: append-only, hash-chained, with signed checkpoints."""
 

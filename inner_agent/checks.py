@@ -164,6 +164,12 @@ def _check_channels(config: InnerConfig, policy: InnerPolicy, found: Findings) -
             channel.message_bytes_max,
             config.policy.file.parent,
         )
+        if channel.virus_scan and config.scanner is None:
+            found.add(
+                (*table, "virus_scan"),
+                "asks for a virus scanner, and inner.toml names none",
+                "Have the system administrator add a [scanner] table, or remove it.",
+            )
         if channel.content.object_ is not None and channel.bytes_max > config.journal.bytes_max:
             found.add(
                 (*table, "content", "object", "bytes_max"),

@@ -11,7 +11,13 @@ from pydantic import AfterValidator, Field, Strict, model_validator
 
 from ferry_runtime.configuration import Document, Section, load
 from ferry_runtime.problem_words import Mistake
-from ferry_runtime.sections import AgentSection, AuditSection, MetricsSection, PolicySection
+from ferry_runtime.sections import (
+    AgentSection,
+    AuditSection,
+    MetricsSection,
+    PolicySection,
+    ScannerSection,
+)
 from ferry_runtime.setting_types import (
     GIB,
     FilePath,
@@ -261,6 +267,9 @@ class InnerConfig(Document):
     metrics: MetricsSection = Field(description="The metrics listener.")
     validators: ValidatorsSection = Field(
         default_factory=ValidatorsSection, description="The workers that check messages again."
+    )
+    scanner: ScannerSection | None = Field(
+        default=None, description="The virus scanner, where a channel asks for one."
     )
     journal: JournalSection = Field(
         default_factory=JournalSection, description="What the inner keeps."

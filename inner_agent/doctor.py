@@ -28,13 +28,20 @@ from ferry_format.reasons import FerryError, Reason, Refused
 from ferry_runtime.configuration import ConfigurationError
 from ferry_runtime.doctor import host, verdicts
 from ferry_runtime.doctor import medium as medium_looks
+from ferry_runtime.doctor import scanner as scanner_looks
 from ferry_runtime.doctor.findings import Area, Diagnosis, Finding, Side, fault, well
 from ferry_runtime.doctor.looks import Look, take_all
 from ferry_runtime.doctor.medium import FileSeen
 from ferry_runtime.observation_client import ask
 from ferry_runtime.partial_configuration import valid_parts
 from ferry_runtime.secrets import is_credential, read_key
-from ferry_runtime.sections import AgentSection, AuditSection, MetricsSection, PolicySection
+from ferry_runtime.sections import (
+    AgentSection,
+    AuditSection,
+    MetricsSection,
+    PolicySection,
+    ScannerSection,
+)
 from inner_agent import diagnosis, operator_orders, sinks
 from inner_agent.at_rest import KEY_BYTES, PayloadCipher
 from inner_agent.checks import check_inner
@@ -76,6 +83,7 @@ class InnerParts:
     medium: MediumSection | None = None
     metrics: MetricsSection | None = None
     audit: AuditSection | None = None
+    scanner: ScannerSection | None = None
     sinks: tuple[SinkSection, ...] = ()
 
 
@@ -106,6 +114,16 @@ def examine(config_path: Path, wait_s: float) -> Diagnosis:
             Look(Area.STREAMS, _HERE, "the journal", lambda: _journal(state)),
             Look(Area.DEAD_LETTERS, _HERE, "the deliveries", lambda: _deliveries(state)),
         ]
+    if parts.scanner is not None:
+        scanner = parts.scanner
+        looks.append(
+            Look(
+                Area.SCANNER,
+                _HERE,
+                "the virus scanner",
+                lambda: scanner_looks.look(scanner, _HERE),
+            )
+        )
     if parts.medium is not None:
         medium = parts.medium
         looks += [

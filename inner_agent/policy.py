@@ -106,6 +106,12 @@ class InnerChannel(Section):
         "of messages with the same value there, so that one that is refused holds up no other "
         "patient's. Only a keyed digest of the value is stored.",
     )
+    virus_scan: Switch = Field(
+        default=False,
+        description="Whether only messages that the virus scanner on this side calls clean are "
+        "journaled, with every file in them. Needs scanner in inner.toml. Objects are scanned by "
+        "the outer.",
+    )
     content: ContentPolicy = Field(
         description="What is accepted: exactly one of the families hl7v2, json, fhir, xml, "
         "csv and object."
@@ -123,6 +129,15 @@ class InnerChannel(Section):
             raise Mistake(
                 "has message_bytes_max beside content.object, where it does nothing",
                 "Remove it: content.object.bytes_max limits the size.",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _objects_are_scanned_outside(self) -> Self:
+        if self.content.object_ is not None and self.virus_scan:
+            raise Mistake(
+                "has virus_scan beside content.object: only parts of an object are seen here",
+                "Remove it, and set virus_scan in the outer's policy.",
             )
         return self
 

@@ -26,6 +26,8 @@ from inner_agent.policy import InnerPolicy
 from inner_agent.retention import RetentionPolicy
 from inner_agent.verifier import Verifier, VerifierSettings
 from inner_agent.verifier_metrics import VerifierMetrics
+from inner_agent.virus_scan import ScannedValidators
+from inner_agent.workplace import Validators
 from validators.registry import ContentSpec, build
 from validators.worker import WorkerPool
 
@@ -61,7 +63,7 @@ def run(config: InnerConfig, rules: InnerPolicy) -> None:
                 medium=MediumReader(config.medium.path, owner_uid(config.medium)),
                 watch=watch,
                 opener=opener,
-                validators=pool,
+                validators=_validators(pool, config, rules),
                 journal=journal,
                 metrics=VerifierMetrics(CollectorRegistry()),
                 audit=audit,
@@ -73,6 +75,13 @@ def run(config: InnerConfig, rules: InnerPolicy) -> None:
         watch.close()
         journal.close()
         audit.close()
+
+
+def _validators(pool: WorkerPool, config: InnerConfig, rules: InnerPolicy) -> Validators:
+    scanned = [channel.name for channel in rules.channels if channel.virus_scan]
+    if config.scanner is None:
+        return pool
+    return ScannedValidators(pool, config.scanner, scanned, notify.watchdog)
 
 
 def _settings(

@@ -166,6 +166,12 @@ def _check_channel(
     senders = [sender.name for sender in policy.senders]
     found.known((*table, "senders"), channel.senders, senders, "sender")
     found.content((*table, "content"), channel.content, channel.message_bytes_max, folder)
+    if channel.virus_scan and config.scanner is None:
+        found.add(
+            (*table, "virus_scan"),
+            "asks for a virus scanner, and outer.toml names none",
+            "Have the system administrator add a [scanner] table, or remove it.",
+        )
     objects = channel.content.object_
     if objects is not None and objects.bytes_max > medium_bytes_max:
         found.add(

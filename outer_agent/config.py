@@ -9,7 +9,13 @@ from pydantic import Field, Strict, model_validator
 
 from ferry_runtime.configuration import Document, Section, load
 from ferry_runtime.problem_words import Mistake
-from ferry_runtime.sections import AgentSection, AuditSection, MetricsSection, PolicySection
+from ferry_runtime.sections import (
+    AgentSection,
+    AuditSection,
+    MetricsSection,
+    PolicySection,
+)
+from ferry_runtime.sections import ScannerSection as SharedScannerSection
 from ferry_runtime.setting_types import (
     GIB,
     ByteCount,
@@ -85,6 +91,16 @@ class IntakeSection(Section):
     )
     validator_processes: Annotated[int, Strict(), Field(ge=1, le=64)] = Field(
         default=2, description="Worker processes that parse and rebuild messages."
+    )
+
+
+class ScannerSection(SharedScannerSection):
+    """The virus scanner: ClamAV's daemon on this host, for channels with virus_scan."""
+
+    connections_max: Annotated[int, Strict(), Field(ge=1, le=100)] = Field(
+        default=8,
+        description="Scans of messages at a time; others wait. Objects take a connection each, at "
+        "most 8: keep the sum below clamd's MaxThreads.",
     )
 
 
@@ -182,6 +198,9 @@ class OuterConfig(Document):
     )
     intake: IntakeSection = Field(
         default_factory=IntakeSection, description="How much is taken in at once."
+    )
+    scanner: ScannerSection | None = Field(
+        default=None, description="The virus scanner, where a channel asks for one."
     )
     metrics: MetricsSection = Field(description="The metrics listener.")
     audit: AuditSection = Field(description="The audit trail.")

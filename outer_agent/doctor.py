@@ -20,12 +20,19 @@ from ferry_runtime.addresses import parse_listen
 from ferry_runtime.configuration import ConfigurationError
 from ferry_runtime.doctor import host, verdicts
 from ferry_runtime.doctor import medium as medium_looks
+from ferry_runtime.doctor import scanner as scanner_looks
 from ferry_runtime.doctor.findings import Area, Diagnosis, Finding, Side, fault, well
 from ferry_runtime.doctor.looks import Look, take_all
 from ferry_runtime.observation_client import ask
 from ferry_runtime.partial_configuration import valid_parts
 from ferry_runtime.secrets import is_credential
-from ferry_runtime.sections import AgentSection, AuditSection, MetricsSection, PolicySection
+from ferry_runtime.sections import (
+    AgentSection,
+    AuditSection,
+    MetricsSection,
+    PolicySection,
+    ScannerSection,
+)
 from ferry_runtime.sole_agent import LOCK_NAME
 from outer_agent import diagnosis
 from outer_agent.checks import check_outer
@@ -64,6 +71,7 @@ class OuterParts:
     spool: SpoolSection | None = None
     metrics: MetricsSection | None = None
     audit: AuditSection | None = None
+    scanner: ScannerSection | None = None
     sources: tuple[SourceSection, ...] = ()
 
 
@@ -86,6 +94,16 @@ def examine(config_path: Path) -> Diagnosis:
     if parts.agent is not None:
         agent = parts.agent
         looks.append(Look(Area.STATE, _HERE, "the state folder", lambda: _state(agent, parts)))
+    if parts.scanner is not None:
+        scanner = parts.scanner
+        looks.append(
+            Look(
+                Area.SCANNER,
+                _HERE,
+                "the virus scanner",
+                lambda: scanner_looks.look(scanner, _HERE),
+            )
+        )
     if parts.medium is not None:
         medium = parts.medium
         looks += [

@@ -29,9 +29,10 @@ from outer_agent.admission import (
 )
 from outer_agent.commit import Outcome, Reuse
 from outer_agent.metrics import OuterMetrics
-from outer_agent.object_crossing import Crossing, ObjectCrossing, ReadExactly, Validation
+from outer_agent.object_crossing import Crossing, ObjectCrossing, ReadExactly, Scan, Validation
 from outer_agent.outcomes import AuditRecord, OutcomeRecord
 from outer_agent.policy import OuterChannel
+from outer_agent.virus_scan import VirusScan
 from validators.hl7v2.header import read_header
 from validators.verdict import Accepted
 
@@ -84,8 +85,12 @@ class Intake:
         audit: AuditRecord,
         fingerprint_key: bytes,
         clock_ms: Callable[[], int],
+        object_scan: VirusScan | None = None,
     ) -> None:
-        """`content_types` is each channel's media type; `fingerprint_key` a 32-byte secret."""
+        """`content_types` is each channel's media type; `fingerprint_key` a 32-byte secret.
+
+        `object_scan` is there if a channel scans its objects; `validation` scans messages itself.
+        """
         self._channels = channels
         self._content_types = content_types
         self._validation = validation
@@ -93,6 +98,7 @@ class Intake:
         self._outcomes = OutcomeRecord(metrics, audit, channels)
         self._fingerprint_key = fingerprint_key
         self._clock_ms = clock_ms
+        self._object_scan = object_scan
         self._rates: dict[tuple[str, str], RateState] = {}
         self._objects = 0
 
@@ -130,7 +136,7 @@ class Intake:
             self._objects += 1
             try:
                 with _faults_told():
-                    crossing = await self._object_crossing(submission, channel).carry(read)
+                    crossing = await self._carry(submission, channel, read)
             finally:
                 self._objects -= 1
         except FerryError as failure:
@@ -158,8 +164,17 @@ class Intake:
         self._spend(submission, channel)
         return channel
 
+    async def _carry(
+        self, submission: ObjectSubmission, channel: OuterChannel, read: ReadExactly
+    ) -> Crossing:
+        if not channel.virus_scan:
+            return await self._object_crossing(submission, channel, None).carry(read)
+        assert self._object_scan is not None
+        async with self._object_scan.stream() as scan:
+            return await self._object_crossing(submission, channel, scan).carry(read)
+
     def _object_crossing(
-        self, submission: ObjectSubmission, channel: OuterChannel
+        self, submission: ObjectSubmission, channel: OuterChannel, scan: Scan | None
     ) -> ObjectCrossing:
         return ObjectCrossing(
             submission,
@@ -168,6 +183,7 @@ class Intake:
             self._validation,
             self._publication,
             self._fingerprint_key,
+            scan,
         )
 
     def _tell_object(

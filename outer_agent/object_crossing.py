@@ -28,6 +28,19 @@ from outer_agent.commit import Reuse
 from validators.objects import HEAD_BYTES
 from validators.verdict import Accepted, Verdict
 
+
+class Scan(Protocol):
+    """A virus scan of an object under way."""
+
+    async def send(self, data: bytes) -> None:
+        """Give the next bytes. Raises Unavailable."""
+        ...
+
+    async def finish(self) -> None:
+        """Pass what was sent, if it is clean. Raises Refused and Unavailable."""
+        ...
+
+
 ReadExactly = Callable[[int], Awaitable[bytes]]
 """Gives exactly so many of the next bytes, or raises Refused or Unavailable."""
 
@@ -83,8 +96,13 @@ class ObjectCrossing:
         validation: Validation,
         publication: Publication,
         fingerprint_key: bytes,
+        scan: Scan | None = None,
     ) -> None:
-        """`content_type` is the channel's own; `fingerprint_key` the installation's secret."""
+        """`content_type` is the channel's own; `fingerprint_key` the installation's secret.
+
+        With a `scan`, the last part is not published before the whole object is called clean.
+        """
+        self._scan = scan
         self._submission = submission
         self._message_id = message_id
         self._content_type = content_type
@@ -140,6 +158,10 @@ class ObjectCrossing:
             payload = await self._judged(payload)
         self._digests.append(await asyncio.to_thread(parts.part_digest, payload))
         is_last = number == self._count
+        if self._scan is not None:
+            await self._scan.send(payload)
+            if is_last:
+                await self._scan.finish()
         return Admitted(
             self._message_id,
             self._submission.channel,

@@ -13,7 +13,7 @@ from ferry_format.keys import KeyKind, PublicKey
 from ferry_runtime.configuration import Document, Section
 from ferry_runtime.policy import load_signed
 from ferry_runtime.problem_words import Mistake
-from ferry_runtime.setting_types import Name, ReceiveToken, Sha256Hex, Text
+from ferry_runtime.setting_types import Name, ReceiveToken, Sha256Hex, Switch, Text
 from validators.policy import ContentPolicy, SchemaFile
 
 MessageBytes = Annotated[int, Strict(), Field(ge=1, le=limits.MESSAGE_BYTES_MAX)]
@@ -86,6 +86,11 @@ class OuterChannel(Section):
         default="new",
         description="What becomes of a message that has the id of an earlier one of the same "
         "sender (MSH-10, Idempotency-Key, file name) but other bytes.",
+    )
+    virus_scan: Switch = Field(
+        default=False,
+        description="Whether only what the virus scanner calls clean is published: each message "
+        "and every file in it, each object. Needs scanner in outer.toml.",
     )
     content: ContentPolicy = Field(
         description="What may cross: exactly one of the families hl7v2, json, xml and object."

@@ -37,6 +37,7 @@ from outer_agent.commit import Committer
 from outer_agent.config import OuterConfig
 from outer_agent.intake import Intake
 from outer_agent.metrics import OuterMetrics
+from outer_agent.object_crossing import Validation
 from outer_agent.policy import OuterPolicy
 from outer_agent.publisher import Publisher, Retention
 from outer_agent.room import Marks
@@ -44,6 +45,7 @@ from outer_agent.senders import SenderDirectory
 from outer_agent.sources import registry
 from outer_agent.sources.base import Source, Surroundings
 from outer_agent.spool import Spool
+from outer_agent.virus_scan import ScannedValidation, VirusScan
 from validators.registry import ContentSpec, build
 from validators.worker import WorkerPool
 
@@ -137,15 +139,17 @@ async def _start(config: OuterConfig, rules: OuterPolicy) -> _Parts:
     )
     specs = _content_specs(config, rules)
     pool = WorkerPool(specs, config.intake.validator_processes)
+    scan = None if config.scanner is None else VirusScan(config.scanner)
     intake = Intake(
         {channel.name: channel for channel in rules.channels},
         {name: build(spec.policy, spec.schemas).content_type for name, spec in specs.items()},
-        pool,
+        _validation(pool, scan, rules),
         publisher,
         metrics,
         audit,
         _fingerprint_key(config.agent.state_dir),
         clock_ms,
+        scan,
     )
     surroundings = Surroundings(intake, SenderDirectory(rules.senders), metrics, clock_ms)
     sources = [registry.build(section, surroundings) for section in config.sources]
@@ -203,6 +207,11 @@ def _readiness(publisher: Publisher, listening: asyncio.Event) -> tuple[bool, st
         return True, ""
     why = f"{reason.code} ({publisher.shortage})" if publisher.shortage else reason.code
     return False, f"{why}: {reason.action}"
+
+
+def _validation(pool: WorkerPool, scan: VirusScan | None, rules: OuterPolicy) -> Validation:
+    scanned = [one.name for one in rules.channels if one.virus_scan and not one.takes_objects]
+    return pool if scan is None else ScannedValidation(pool, scan, scanned)
 
 
 def _retention(config: OuterConfig) -> Retention:

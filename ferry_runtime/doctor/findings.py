@@ -41,6 +41,7 @@ class Area(StrEnum):
     CLOCK = "clock"
     CERTIFICATES = "certificates"
     LISTENERS = "listeners"
+    SCANNER = "virus scanner"
     AGENT = "agent"
     FILES = "ferry files"
     STREAMS = "streams"

@@ -43,17 +43,37 @@ class FolderCrossing:
 
 
 @contextmanager
-def folder_crossing(tmp_path: Path, content: str, suffix: str) -> Iterator[FolderCrossing]:
-    """Start a pair whose one channel has this content policy (TOML); end it afterwards."""
+def folder_crossing(
+    tmp_path: Path,
+    content: str,
+    suffix: str,
+    *,
+    outer_options: str = "",
+    inner_options: str = "",
+    tables: str = "",
+) -> Iterator[FolderCrossing]:
+    """Start a pair whose one channel has this content policy (TOML); end it afterwards.
+
+    The options are keys of the channel, `tables` of both agents' configurations.
+    """
     drop, out = tmp_path / "drop", tmp_path / "out"
     drop.mkdir()
     out.mkdir()
     pair = FerryPair(
         tmp_path,
-        [Channel("messages", content, "folder")],
+        [
+            Channel(
+                "messages",
+                content,
+                "folder",
+                outer_options=outer_options,
+                inner_options=inner_options,
+            )
+        ],
         f'[[sources]]\nkind = "folder"\nname = "drop"\npath = "{drop}"\n'
-        f'channel = "messages"\nsettle_s = 0.1\npoll_s = 0.1\n',
-        f'[[sinks]]\nkind = "folder"\nname = "folder"\npath = "{out}"\nsuffix = "{suffix}"\n',
+        f'channel = "messages"\nsettle_s = 0.1\npoll_s = 0.1\n{tables}',
+        f'[[sinks]]\nkind = "folder"\nname = "folder"\npath = "{out}"\n'
+        f'suffix = "{suffix}"\n{tables}',
         '[[senders]]\nname = "hospital-front"\nlisteners = ["drop"]',
     )
     pair.write()

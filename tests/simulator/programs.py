@@ -10,5 +10,5 @@ from pathlib import Path
 
 def find_program(name: str) -> str | None:
     """Where a program is: installed on the machine, or unpacked by `make packages`."""
-    places = [os.environ.get("PATH", ""), str(Path(sys.executable).parent)]
+    places = [os.environ.get("PATH", ""), "/usr/sbin", str(Path(sys.executable).parent)]
     return shutil.which(name, path=os.pathsep.join(places))

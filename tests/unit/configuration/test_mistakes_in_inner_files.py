@@ -258,3 +258,12 @@ def test_the_policy_becomes_a_trust_store(host: Host) -> None:
         frozenset({1}),
     )
     assert sender.not_before_ms == 1_767_225_600_000
+
+
+def test_a_channel_that_asks_for_a_scanner_needs_one(host: Host) -> None:
+    change(host.policy, "[channels.content.json]", "virus_scan = true\n[channels.content.json]")
+    (problem,) = problems(host)
+    assert problem.key == "channels[orders].virus_scan"
+    assert "inner.toml names none" in problem.problem
+    host.config.write_text(host.config.read_text() + '\n[scanner]\nsocket = "clamd.ctl"\n')
+    assert problems(host) == []

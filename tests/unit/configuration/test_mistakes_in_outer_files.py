@@ -363,3 +363,12 @@ def test_a_systemd_credential_is_a_path(host: Host, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(host.folder))
     change(host.config, '"front-1.key"', '"credential:front-1.key"')
     assert problems(host) == []
+
+
+def test_a_channel_that_asks_for_a_scanner_needs_one(host: Host) -> None:
+    change(host.policy, "[channels.content.json]", "virus_scan = true\n[channels.content.json]")
+    (problem,) = problems(host)
+    assert problem.key == "channels[orders].virus_scan"
+    assert "outer.toml names none" in problem.problem
+    host.config.write_text(host.config.read_text() + '\n[scanner]\nsocket = "clamd.ctl"\n')
+    assert problems(host) == []

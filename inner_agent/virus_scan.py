@@ -1,0 +1,72 @@
+"""The verifier's own virus scan: messages through clamd's socket, one after another.
+
+Where a channel asks for it, no message is journaled that clamd did not call clean; while clamd is
+away, the stream waits where it is.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Collection, Sequence
+
+from ferry_format import reasons
+from ferry_format.reasons import Refused, Unavailable
+from ferry_runtime.scanner import clamd
+from ferry_runtime.scanner.pieces import pieces
+from ferry_runtime.sections import ScannerSection
+from inner_agent.workplace import Validators
+from validators.verdict import Accepted, Rejected, Verdict
+
+
+class ScannedValidators:
+    """The validators' verdicts, and of what they accept on these channels, the scanner's.
+
+    `on_progress` is called after each scan: many in a row must not look like a verifier that hangs.
+    """
+
+    def __init__(
+        self,
+        validators: Validators,
+        section: ScannerSection,
+        channels: Collection[str],
+        on_progress: Callable[[], object],
+    ) -> None:
+        self._validators = validators
+        self._section = section
+        self._channels = frozenset(channels)
+        self._on_progress = on_progress
+
+    def validate_many(self, items: Sequence[tuple[str, bytes]]) -> list[Verdict]:
+        """The verdicts on (channel, payload) pairs, in their order. Raises Unavailable."""
+        verdicts = self._validators.validate_many(items)
+        return [
+            self._scanned(verdict) if channel in self._channels else verdict
+            for (channel, _), verdict in zip(items, verdicts, strict=True)
+        ]
+
+    def _scanned(self, verdict: Verdict) -> Verdict:
+        if not isinstance(verdict, Accepted):
+            return verdict
+        try:
+            for piece in pieces(verdict.payload):
+                clamd.check(self._reply(piece))
+                self._on_progress()
+        except Refused as refused:
+            return Rejected(refused.reason, refused.where)
+        return verdict
+
+    def _reply(self, data: bytes) -> bytes:
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.settimeout(self._section.timeout_s)
+                connection.connect(str(self._section.socket))
+                try:
+                    connection.sendall(clamd.BEGIN)
+                    for chunk in clamd.chunks(data):
+                        connection.sendall(chunk)
+                    connection.sendall(clamd.END)
+                except ConnectionError:
+                    pass  # of what is too long it says so before it closes
+                return connection.recv(clamd.REPLY_BYTES_MAX)
+        except OSError as error:
+            raise Unavailable(reasons.SCANNER_UNAVAILABLE, "clamd's socket") from error
