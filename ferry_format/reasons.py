@@ -566,6 +566,12 @@ ALREADY_RUNNING = _operator(
     "another agent uses this state folder",
     "Stop it first, or give this agent a state_dir of its own.",
 )
+SANDBOX_MISSING = _operator(
+    "sandbox_missing",
+    "this host cannot lock validation workers in, and the configuration requires it",
+    "Run the agent on a kernel with seccomp, outside containers that forbid it. The doctor shows "
+    "what workers give up here.",
+)
 STORAGE_FAILED = _operator(
     "storage_failed",
     "a durable write failed, so nothing more is acknowledged",

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field, Strict
 
 from ferry_runtime.audit import CHECKPOINT_RECORDS, KEEP_DAYS_MIN
 from ferry_runtime.configuration import Section
 from ferry_runtime.setting_types import FilePath, Listen, Name, Switch
+
+SANDBOX_REQUIRED: Final = (
+    "Whether the agent starts only where the kernel locks workers in (seccomp: no files, no "
+    "network, no other programs). false is for trials."
+)
 
 
 class AgentSection(Section):

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, Strict, model_validator
 from ferry_runtime.configuration import Document, Section, load
 from ferry_runtime.problem_words import Mistake
 from ferry_runtime.sections import (
+    SANDBOX_REQUIRED,
     AgentSection,
     AuditSection,
     MetricsSection,
@@ -125,6 +126,7 @@ class ValidatorsSection(Section):
     processes: Annotated[int, Strict(), Field(ge=1, le=64)] = Field(
         default=2, description="Worker processes that parse and rebuild messages."
     )
+    sandbox_required: Switch = Field(default=True, description=SANDBOX_REQUIRED)
 
 
 JournalBytes = Annotated[int, Strict(), Field(ge=GIB, le=2**60)]

@@ -29,6 +29,7 @@ from ferry_runtime.configuration import ConfigurationError
 from ferry_runtime.doctor import host, verdicts
 from ferry_runtime.doctor import medium as medium_looks
 from ferry_runtime.doctor import scanner as scanner_looks
+from ferry_runtime.doctor import workers as worker_looks
 from ferry_runtime.doctor.findings import Area, Diagnosis, Finding, Side, fault, well
 from ferry_runtime.doctor.looks import Look, take_all
 from ferry_runtime.doctor.medium import FileSeen
@@ -52,6 +53,7 @@ from inner_agent.config import (
     KeysSection,
     MediumSection,
     SinkSection,
+    ValidatorsSection,
     load_config,
 )
 from inner_agent.delivery import State
@@ -84,6 +86,7 @@ class InnerParts:
     metrics: MetricsSection | None = None
     audit: AuditSection | None = None
     scanner: ScannerSection | None = None
+    validators: ValidatorsSection | None = None
     sinks: tuple[SinkSection, ...] = ()
 
 
@@ -114,6 +117,15 @@ def examine(config_path: Path, wait_s: float) -> Diagnosis:
             Look(Area.STREAMS, _HERE, "the journal", lambda: _journal(state)),
             Look(Area.DEAD_LETTERS, _HERE, "the deliveries", lambda: _deliveries(state)),
         ]
+    workers = parts.validators or ValidatorsSection()
+    looks.append(
+        Look(
+            Area.WORKERS,
+            _HERE,
+            "the validation workers",
+            lambda: worker_looks.look(_HERE, sandbox_required=workers.sandbox_required),
+        )
+    )
     if parts.scanner is not None:
         scanner = parts.scanner
         looks.append(

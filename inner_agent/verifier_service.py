@@ -56,8 +56,12 @@ def run(config: InnerConfig, rules: InnerPolicy) -> None:
     journal = JournalWriter(journal_path(state_dir), cipher)
     watch = Watch()
     try:
-        processes = config.validators.processes
-        with WorkerPool(specs, processes, on_progress=notify.watchdog) as pool:
+        with WorkerPool(
+            specs,
+            config.validators.processes,
+            sandbox_required=config.validators.sandbox_required,
+            on_progress=notify.watchdog,
+        ) as pool:
             verifier = Verifier(
                 _settings(config, rules, specs),
                 medium=MediumReader(config.medium.path, owner_uid(config.medium)),

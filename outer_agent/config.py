@@ -10,6 +10,7 @@ from pydantic import Field, Strict, model_validator
 from ferry_runtime.configuration import Document, Section, load
 from ferry_runtime.problem_words import Mistake
 from ferry_runtime.sections import (
+    SANDBOX_REQUIRED,
     AgentSection,
     AuditSection,
     MetricsSection,
@@ -92,6 +93,7 @@ class IntakeSection(Section):
     validator_processes: Annotated[int, Strict(), Field(ge=1, le=64)] = Field(
         default=2, description="Worker processes that parse and rebuild messages."
     )
+    sandbox_required: Switch = Field(default=True, description=SANDBOX_REQUIRED)
 
 
 class ScannerSection(SharedScannerSection):

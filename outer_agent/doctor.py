@@ -21,6 +21,7 @@ from ferry_runtime.configuration import ConfigurationError
 from ferry_runtime.doctor import host, verdicts
 from ferry_runtime.doctor import medium as medium_looks
 from ferry_runtime.doctor import scanner as scanner_looks
+from ferry_runtime.doctor import workers as worker_looks
 from ferry_runtime.doctor.findings import Area, Diagnosis, Finding, Side, fault, well
 from ferry_runtime.doctor.looks import Look, take_all
 from ferry_runtime.observation_client import ask
@@ -38,6 +39,7 @@ from outer_agent import diagnosis
 from outer_agent.checks import check_outer
 from outer_agent.config import (
     FolderSource,
+    IntakeSection,
     KeysSection,
     MediumSection,
     OuterConfig,
@@ -72,6 +74,7 @@ class OuterParts:
     metrics: MetricsSection | None = None
     audit: AuditSection | None = None
     scanner: ScannerSection | None = None
+    intake: IntakeSection | None = None
     sources: tuple[SourceSection, ...] = ()
 
 
@@ -94,6 +97,15 @@ def examine(config_path: Path) -> Diagnosis:
     if parts.agent is not None:
         agent = parts.agent
         looks.append(Look(Area.STATE, _HERE, "the state folder", lambda: _state(agent, parts)))
+    workers = parts.intake or IntakeSection()
+    looks.append(
+        Look(
+            Area.WORKERS,
+            _HERE,
+            "the validation workers",
+            lambda: worker_looks.look(_HERE, sandbox_required=workers.sandbox_required),
+        )
+    )
     if parts.scanner is not None:
         scanner = parts.scanner
         looks.append(

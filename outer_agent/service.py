@@ -138,7 +138,11 @@ async def _start(config: OuterConfig, rules: OuterPolicy) -> _Parts:
         clock_ms=clock_ms,
     )
     specs = _content_specs(config, rules)
-    pool = WorkerPool(specs, config.intake.validator_processes)
+    pool = WorkerPool(
+        specs,
+        config.intake.validator_processes,
+        sandbox_required=config.intake.sandbox_required,
+    )
     scan = None if config.scanner is None else VirusScan(config.scanner)
     intake = Intake(
         {channel.name: channel for channel in rules.channels},

@@ -41,6 +41,7 @@ class Area(StrEnum):
     CLOCK = "clock"
     CERTIFICATES = "certificates"
     LISTENERS = "listeners"
+    WORKERS = "validation workers"
     SCANNER = "virus scanner"
     AGENT = "agent"
     FILES = "ferry files"

@@ -22,12 +22,19 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
-from ferry_format.reasons import LIMIT_EXCEEDED, VALIDATOR_UNAVAILABLE, WORKER_DIED, Unavailable
+from ferry_format.reasons import (
+    LIMIT_EXCEEDED,
+    SANDBOX_MISSING,
+    VALIDATOR_UNAVAILABLE,
+    WORKER_DIED,
+    Refused,
+    Unavailable,
+)
 from validators.policy import PAYLOAD_BYTES_MAX
 from validators.verdict import Rejected, Verdict
 from validators.worker import wire
 from validators.worker.process import WorkerEndedError, WorkerProcess
-from validators.worker.sandbox import Limits
+from validators.worker.sandbox import COMPLETE, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -68,7 +75,9 @@ class WorkerPool:
 
     `deadline_s` is for one message or batch up to 1 MiB, and as much longer as a message is larger.
     `on_progress` is called when `validate_many` has some verdicts more and others still to come.
-    Raises Unavailable(VALIDATOR_UNAVAILABLE) if no worker starts; a specification that cannot be
+    With `sandbox_required`, a worker that could not give everything up gets no message.
+    Raises Refused(SANDBOX_MISSING) if that is so for all, and
+    Unavailable(VALIDATOR_UNAVAILABLE) if no worker starts; a specification that cannot be
     built shows on the worker's standard error (build it with `registry.build` first).
     """
 
@@ -80,12 +89,15 @@ class WorkerPool:
         deadline_s: float = 2.0,
         limits: Limits | None = None,
         messages_per_process: int = 50_000,
+        sandbox_required: bool = False,
         on_progress: Callable[[], object] | None = None,
     ) -> None:
         self._channels = frozenset(specs)
         self._start_frame = wire.pack_start(specs, limits or Limits())
         self._deadline_s = deadline_s
         self._messages_per_process = messages_per_process
+        self._sandbox_required = sandbox_required
+        self._lacking = ""
         self._on_progress = on_progress
         self._epoll = select.epoll()
         self._watched: dict[int, tuple[_Desk, WorkerProcess]] = {}
@@ -101,6 +113,8 @@ class WorkerPool:
             self._step(_LOOK_S)
             if self._start_failures >= START_FAILURES_MAX:
                 self.close()
+                if self._lacking:
+                    raise Refused(SANDBOX_MISSING, self._lacking)
                 raise Unavailable(VALIDATOR_UNAVAILABLE, "workers do not start")
 
     @property
@@ -257,6 +271,9 @@ class WorkerPool:
             self._ended(desk, process, late=False)
 
     def _greeted(self, desk: _Desk, process: WorkerProcess) -> None:
+        if self._sandbox_required and process.sandbox != COMPLETE:
+            self._lacking, process.sandbox = process.sandbox or "", None
+            raise WorkerEndedError
         self._start_failures = 0
         self._sandbox = process.sandbox or ""
         if process is desk.successor and desk.idle:

@@ -116,6 +116,10 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
 
 
+COMPLETE: Final = "rlimits, seccomp"
+"""What `lock_down` says where nothing is missing."""
+
+
 def lock_down(limits: Limits) -> str:
     """Give everything up; return in words what now holds, for the agent's log.
 
@@ -123,7 +127,7 @@ def lock_down(limits: Limits) -> str:
     """
     set_rlimits(limits)
     problem = _install_filter()
-    return "rlimits, seccomp" if problem is None else f"rlimits only (no seccomp: {problem})"
+    return COMPLETE if problem is None else f"rlimits only (no seccomp: {problem})"
 
 
 def set_rlimits(limits: Limits) -> None:

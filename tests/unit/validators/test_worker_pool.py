@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ferry_format import reasons
-from ferry_format.reasons import Unavailable
+from ferry_format.reasons import Refused, Unavailable
+from ferry_runtime.doctor import workers
+from ferry_runtime.doctor.findings import Level, Side
 from validators.policy import PAYLOAD_BYTES_MAX, ContentPolicy
 from validators.registry import build
 from validators.verdict import Accepted, Rejected
 from validators.worker import ContentSpec, WorkerPool, wire
 from validators.worker.process import WorkerProcess
-from validators.worker.sandbox import Limits
+from validators.worker.sandbox import COMPLETE, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -275,3 +277,31 @@ def test_what_a_locked_down_process_can_no_longer_do() -> None:
 
 def test_the_pool_says_what_its_workers_gave_up(pool: WorkerPool) -> None:
     assert pool.sandbox.startswith("rlimits")
+
+
+def test_without_the_whole_sandbox_no_message_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Stands in for a kernel without seccomp, which cannot be had here: the greeting of one.
+    words = "rlimits only (no seccomp: Function not implemented)"
+
+    def greet(process: WorkerProcess, _body: bytes) -> None:
+        process.sandbox = words
+
+    monkeypatch.setattr(WorkerProcess, "greet", greet)
+    with pytest.raises(Refused, match="sandbox_missing") as refused:
+        WorkerPool(SPECS, sandbox_required=True)
+    assert refused.value.where == words
+    with WorkerPool(SPECS) as pool:
+        assert pool.sandbox == words
+        assert isinstance(pool.validate_many([("adt", MSH)])[0], Accepted)
+    (told,) = workers.look(Side.OUTER, sandbox_required=True)
+    assert (told.level, words in told.seen) == (Level.FAULT, True)
+    (told,) = workers.look(Side.OUTER, sandbox_required=False)
+    assert told.level is Level.WARNING
+
+
+def test_the_doctor_starts_a_worker_and_says_what_holds_it() -> None:
+    (told,) = workers.look(Side.INNER, sandbox_required=True)
+    assert told.level is Level.WELL
+    assert COMPLETE in told.seen
