@@ -1,8 +1,8 @@
 """Archives inside messages, where a channel lets them cross: unpacked in bounds to be judged.
 
-A bomb, an archive in an archive, an entry that would land outside its folder and an encrypted one
-are refused. What the entries hold is not parsed: a channel that names an archive type trusts its
-receiver with that.
+A bomb, an archive in an archive, an entry that would land outside its folder, a link and an
+encrypted entry are refused. What the entries hold is not parsed: a channel that names an archive
+type trusts its receiver with that.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import io
 import re
+import stat
 import struct
 import zipfile
 import zlib
@@ -30,6 +31,9 @@ _CHUNK_BYTES: Final = 64 * 1024
 _ENCRYPTED: Final = 0x1
 _SIZES_BEHIND: Final = 0x8
 _SIZES: Final = struct.Struct("<LLL")
+_UNIX_MODE_AT: Final = 16
+_PLAIN: Final = frozenset({0, stat.S_IFREG, stat.S_IFDIR})
+"""A symbolic link would have the next entry land where it points."""
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _GZIP_WINDOW: Final = 31
 _END_BYTES: Final = 22
@@ -66,6 +70,8 @@ def _check_zip(data: bytes, place: str) -> None:
             if len(names) != len(entries) or any(map(_BAD_NAME.search, names)) or hidden:
                 raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: entries' names or places")
             for entry in entries:
+                if stat.S_IFMT(entry.external_attr >> _UNIX_MODE_AT) not in _PLAIN:
+                    raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: a link or device")
                 if entry.flag_bits & _ENCRYPTED:
                     raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: an encrypted entry")
                 if entry.compress_type not in _METHODS:

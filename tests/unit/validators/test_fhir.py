@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import json
+import stat
 import zipfile
 from typing import Any
 
@@ -341,7 +342,11 @@ def test_base64_has_one_spelling() -> None:
 
 
 def zipped(
-    name: str, data: bytes, *, twice: bool = False, method: int = zipfile.ZIP_DEFLATED
+    name: str | zipfile.ZipInfo,
+    data: bytes,
+    *,
+    twice: bool = False,
+    method: int = zipfile.ZIP_DEFLATED,
 ) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", method) as archive:
@@ -349,6 +354,12 @@ def zipped(
         if twice:
             archive.writestr("b", data)
     return file.getvalue()
+
+
+def link(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name)
+    entry.external_attr = (stat.S_IFLNK | 0o777) << 16
+    return entry
 
 
 def test_archives_are_unpacked_to_be_judged() -> None:
@@ -367,6 +378,7 @@ def test_archives_are_unpacked_to_be_judged() -> None:
         "unusual": zipped("a", b"x", method=zipfile.ZIP_LZMA),
         "two names": good.replace(b"a.txt", b"b.txt", 1),
         "two sizes": good[:18] + b"\1" + good[19:],
+        "link": zipped(link("a.txt"), b"/etc"),
         "between": good[:36] + b"hidden" + good[36:],
     }
     for name, data in hostile.items():
