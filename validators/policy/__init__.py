@@ -1,0 +1,33 @@
+"""The content part of a channel in policy.toml: what the security administrator decides.
+
+Models only, a file a family; `registry.build` turns them into validators. Unknown keys are refused.
+"""
+
+from __future__ import annotations
+
+from validators.policy.content import ContentPolicy, SchemaFile
+from validators.policy.csv import CsvColumn, CsvPolicy
+from validators.policy.fhir import FhirPolicy
+from validators.policy.hl7v2 import HL7v2Policy
+from validators.policy.json import JsonFile, JsonPolicy
+from validators.policy.objects import OBJECT_BYTES_MAX, ObjectPolicy
+from validators.policy.terms import PAYLOAD_BYTES_MAX, CharsetName, OrderBy
+from validators.policy.xml import CdaPolicy, XmlPolicy
+
+__all__ = [
+    "OBJECT_BYTES_MAX",
+    "PAYLOAD_BYTES_MAX",
+    "CdaPolicy",
+    "CharsetName",
+    "ContentPolicy",
+    "CsvColumn",
+    "CsvPolicy",
+    "FhirPolicy",
+    "HL7v2Policy",
+    "JsonFile",
+    "JsonPolicy",
+    "ObjectPolicy",
+    "OrderBy",
+    "SchemaFile",
+    "XmlPolicy",
+]

@@ -1,0 +1,50 @@
+"""The content part of a channel: exactly one family."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, NamedTuple, Self
+
+from pydantic import Field, model_validator
+
+from validators.policy.csv import CsvPolicy
+from validators.policy.fhir import FhirPolicy
+from validators.policy.hl7v2 import HL7v2Policy
+from validators.policy.json import JsonPolicy
+from validators.policy.objects import ObjectPolicy
+from validators.policy.terms import PolicyModel
+from validators.policy.xml import XmlPolicy
+
+
+class SchemaFile(NamedTuple):
+    """A schema in the policy's folder, and the key of the family that names it."""
+
+    family: str
+    file: str
+    sha256: str
+
+
+class ContentPolicy(PolicyModel):
+    """Exactly one family a channel."""
+
+    hl7v2: HL7v2Policy | None = None
+    json_: Annotated[JsonPolicy | None, Field(alias="json")] = None
+    fhir: FhirPolicy | None = None
+    xml: XmlPolicy | None = None
+    csv: CsvPolicy | None = None
+    object_: Annotated[ObjectPolicy | None, Field(alias="object")] = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        families = (self.hl7v2, self.json_, self.fhir, self.xml, self.csv, self.object_)
+        if sum(each is not None for each in families) != 1:
+            raise ValueError(
+                "name exactly one content family: hl7v2, json, fhir, xml, csv or object"
+            )
+        return self
+
+    def schema_files(self) -> Iterator[SchemaFile]:
+        """Every schema that the family names."""
+        for key, family in (("json", self.json_), ("fhir", self.fhir), ("xml", self.xml)):
+            if family is not None and family.schema_file and family.schema_sha256:
+                yield SchemaFile(key, family.schema_file, family.schema_sha256)

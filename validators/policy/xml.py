@@ -1,0 +1,140 @@
+"""Policy of XML channels."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from validators.policy.terms import (
+    PAYLOAD_BYTES_MAX,
+    AttachmentBytesMax,
+    Fidelity,
+    FileTypes,
+    MessageBytesMax,
+    PolicyModel,
+    Sha256Hex,
+    matches,
+)
+
+_XML_STEP = r"/(\{[^{}]*\})?[^/{}@*\s]+"
+XmlValuePath = Annotated[
+    str,
+    matches(
+        rf"({_XML_STEP})+(/@(\{{[^{{}}]*\}})?[^/{{}}@*\s]+)?",
+        "write an absolute path as /order/id or /order/patient/@id",
+    ),
+]
+XmlElementPath = Annotated[
+    str,
+    matches(
+        rf"({_XML_STEP})+(/\*\*)?",
+        "write an absolute path as /order/patient/name, or /order/items/** for all below",
+    ),
+]
+XmlRoot = Annotated[
+    str,
+    matches(r"(\{[^{}\s]+\})?[^/{}@*:\s]+", "write a root element as {namespace}name, or name"),
+]
+
+
+class CdaPolicy(PolicyModel):
+    """CDA R2 documents: which of them may cross, and what may be attached."""
+
+    documents: Literal["any"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        description='Document codes that may cross (ClinicalDocument/code/@code), or "any".'
+    )
+    templates: Literal["any"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        default="any",
+        description="Template ids of which a document must name one (templateId/@root).",
+    )
+    attachments: FileTypes = ()
+    attachment_bytes_max: AttachmentBytesMax = 4 * 1024 * 1024
+
+
+class XmlPolicy(PolicyModel):
+    """XML, CDA R2 documents and the messages in SOAP envelopes. Numbers are inclusive maxima."""
+
+    roots: Literal["any"] | Annotated[tuple[XmlRoot, ...], Field(min_length=1)] = Field(
+        description='Root elements that may cross, as {namespace}name, or "any".'
+    )
+    elements: Literal["any"] | Annotated[tuple[XmlElementPath, ...], Field(min_length=1)] = Field(
+        description=(
+            'Elements that may cross, with their ancestors, or "any": /order/patient/name, '
+            "/order/items/** with all below. A step without {namespace} is in the root's."
+        )
+    )
+    unknown_elements: Literal["refuse", "strip"] = Field(
+        default="refuse",
+        description=(
+            "refuse: a message with another element is refused. strip: it crosses without that "
+            "element and what stands in it."
+        ),
+    )
+    processing_instructions: Literal["drop", "refuse"] = Field(
+        default="drop",
+        description="Whether messages with processing instructions (xml-stylesheet) are refused.",
+    )
+    soap: Literal["refuse", "strip"] = Field(
+        default="refuse",
+        description=(
+            "strip: of a SOAP 1.1 or 1.2 envelope, the one child of its body crosses alone; its "
+            "header never does. refuse: no envelope is taken."
+        ),
+    )
+    cda: CdaPolicy | None = Field(
+        default=None, description="Where it stands, every message must be a CDA R2 document."
+    )
+    schema_file: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description=(
+            "File of an XML Schema (1.0) that each message must satisfy, in the policy's folder "
+            "or below; one file, without include and import."
+        ),
+    )
+    schema_sha256: Sha256Hex | None = Field(
+        default=None, description="SHA-256 of that file, 64 lower-case hex digits (sha256sum FILE)."
+    )
+    control_id: XmlValuePath | None = Field(
+        default=None,
+        description=(
+            "Path to the id by which the internal system knows a message (/order/id, "
+            "/order/@id); it becomes searchable. Without it a CDA document's own id is taken."
+        ),
+    )
+    fidelity: Fidelity = "rebuilt"
+    message_bytes_max: MessageBytesMax = PAYLOAD_BYTES_MAX
+    depth_max: Annotated[int, Field(ge=1, le=200)] = Field(
+        default=64, description="Deepest nesting of elements."
+    )
+    elements_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=50_000,
+        description=(
+            "Most elements in a message. What holds more than four times as many < or =, or "
+            "more xmlns: than elements_max, is refused before it is parsed."
+        ),
+    )
+    attributes_max: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        default=50, description="Most attributes on an element."
+    )
+    namespaces_max: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        default=32,
+        description="Most different namespace declarations (prefix, namespace) in a message.",
+    )
+    text_chars_max: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
+        default=8_000_000, description="Most characters in one text or attribute."
+    )
+
+    @model_validator(mode="after")
+    def _a_schema_has_a_hash(self) -> Self:
+        if (self.schema_file is None) != (self.schema_sha256 is None):
+            raise ValueError("name schema_file and schema_sha256 together")
+        return self
+
+    @model_validator(mode="after")
+    def _verbatim_changes_nothing(self) -> Self:
+        if self.fidelity == "verbatim" and (
+            self.soap == "strip" or self.unknown_elements == "strip"
+        ):
+            raise ValueError('fidelity = "verbatim" leaves every byte: strip nothing')
+        return self
