@@ -38,10 +38,11 @@ class KeyKind(StrEnum):
     SECURITY_ADMIN = "ferry-security-admin-1"
     AUDIT = "ferry-audit-1"
     JOURNAL = "ferry-journal-1"
+    DEIDENTIFICATION = "ferry-deidentification-1"
 
 
 SIGNATURE_KINDS: Final = frozenset({KeyKind.SIGN, KeyKind.SECURITY_ADMIN, KeyKind.AUDIT})
-SECRET_ONLY_KINDS: Final = frozenset({KeyKind.JOURNAL})
+SECRET_ONLY_KINDS: Final = frozenset({KeyKind.JOURNAL, KeyKind.DEIDENTIFICATION})
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ KINDS: Final = {
     "journal": KeyKind.JOURNAL,
     "audit": KeyKind.AUDIT,
     "security-admin": KeyKind.SECURITY_ADMIN,
+    "deidentification": KeyKind.DEIDENTIFICATION,
 }
 _WORDS: Final = {kind: word for word, kind in KINDS.items()}
 _PRIVATE_MODE: Final = 0o600
@@ -66,6 +67,7 @@ def generate(kind: str, name: str, folder: Path) -> None:
     journal         the inner's key for payloads at rest (no .pub)
     audit           an agent's key for its audit trail; the auditor gets the .pub
     security-admin  signs policies; keep the .key away from both hosts
+    deidentification  the key of pseudonyms and date shifts (no .pub)
 
     An existing file is never overwritten.
     """  # noqa: D301  (click reads the backspace as "keep these lines")
