@@ -18,10 +18,10 @@ from ferry_format.reasons import Refused
 from ferry_runtime import policy, secrets
 from ferry_runtime.commands import policy_text
 from ferry_runtime.commands.failure import EXIT_CODES, fail, run
+from ferry_runtime.commands.policy_file import read_policy, replace_policy
 from ferry_runtime.configuration import DOCUMENT_BYTES_MAX
-from ferry_runtime.problem_words import Mistake
 from ferry_runtime.regular_file import read_regular
-from ferry_runtime.whole_file import create_file, replace_file
+from ferry_runtime.whole_file import create_file
 
 KINDS: Final = {
     "sender": KeyKind.SIGN,
@@ -115,14 +115,14 @@ def trust(pubfile: Path, file: Path, name: str | None, channels: Sequence[str]) 
     key = _any_key(pubfile)
     if key.private is not None or key.public is None:
         fail(f"{pubfile} is not a public key's file", "Name the .pub file")
-    text = _policy(file)
+    text = read_policy(file)
     if policy_text.side(text) == "inner":
         changed = policy_text.with_sender(text, name or key.name, key.public, channels)
     elif name is not None or channels:
         raise click.UsageError("--name and --channel are for an inner policy; this is an outer's.")
     else:
         changed = policy_text.with_receiver(text, key.public)
-    _replace(file, changed)
+    replace_policy(file, changed)
     click.echo(f"trusted: {name or key.name}, fingerprint {key.public.fingerprint}")
     _sign_again(file)
 
@@ -135,10 +135,10 @@ def revoke(file: Path, name: str) -> None:
 
     From the moment the inner loads the policy (signed again), files of this key are refused.
     """
-    text = _policy(file)
+    text = read_policy(file)
     if policy_text.side(text) != "inner":
         fail(f"{file} is an outer's policy, which trusts no senders' keys", "Name the inner's")
-    _replace(file, policy_text.with_revoked(text, name))
+    replace_policy(file, policy_text.with_revoked(text, name))
     click.echo(f"revoked: {name}")
     _sign_again(file)
 
@@ -152,7 +152,7 @@ def sign_policy(file: Path, key_file: Path) -> None:
     Read the policy before you sign it. Copy both files to the agent's host, then restart the agent.
     """
     key = secrets.read_key(key_file, KeyKind.SECURITY_ADMIN)
-    policy_text.side(_policy(file))
+    policy_text.side(read_policy(file))
     signature = policy.sign(file, key)
     data = read_regular(file, DOCUMENT_BYTES_MAX)
     click.echo(f"signed: {file} (SHA-256 {hashlib.sha256(data).hexdigest()})")
@@ -187,24 +187,11 @@ def _any_key(file: Path) -> KeyFile:
     return keys.parse_key_file(text, str(file))
 
 
-def _policy(file: Path) -> str:
-    try:
-        return read_regular(file, DOCUMENT_BYTES_MAX).decode("utf-8")
-    except OSError as error:
-        fail(f"{file}: {error.strerror}")
-    except UnicodeDecodeError:
-        raise Mistake(f"{file} is not UTF-8 text", "Save it as UTF-8") from None
-
-
 def _create(path: Path, text: str, mode: int) -> None:
     try:
         create_file(path, text.encode("ascii"), mode)
     except OSError as error:
         fail(f"{path}: {error.strerror}")
-
-
-def _replace(file: Path, text: str) -> None:
-    replace_file(file, text.encode("utf-8"), file.stat().st_mode & 0o777)
 
 
 def _sign_again(file: Path) -> None:

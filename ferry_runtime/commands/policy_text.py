@@ -101,6 +101,23 @@ def with_revoked(text: str, name: str) -> str:
     return changed
 
 
+def with_channel(text: str, name: str, table: str, senders: Sequence[str]) -> str:
+    """The policy with a channel's `table` more. Raises Mistake if it may not be added.
+
+    `senders` are those that the table names; none in an inner policy's.
+    """
+    policy = _table(text)
+    if not is_name(name):
+        raise Mistake("the channel's name is not valid", "Use lower-case letters, digits and . _ -")
+    if any(channel.get("name") == name for channel in _tables(policy, "channels")):
+        raise Mistake("a channel of this name is in the policy already", "Choose another name")
+    known = {sender.get("name") for sender in _tables(policy, "senders")}
+    unknown = sorted(set(senders) - {name for name in known if isinstance(name, str)})
+    if known and unknown:
+        raise Mistake(f"the policy has no sender {', '.join(unknown)}", "Add the sender first")
+    return _appended(text, table.splitlines())
+
+
 def side(text: str) -> str:
     """Whose policy it is: "outer" or "inner". Raises Mistake."""
     found = _table(text).get("side")
