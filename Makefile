@@ -2,6 +2,7 @@
 # PYTHON=python3.13 make setup takes another interpreter than python3.
 
 PYTHON ?= python3
+FUZZ_SECONDS ?= 1800
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
@@ -32,7 +33,7 @@ MACHINE_PATHS  := (^|[^A-Za-z0-9_.-])/([w]ork|[r]oot|[h]ome/[a-z][a-z0-9_-]*)/
 REGISTRY_HOSTS := [p]ypi\.(org|python\.org)|[p]ythonhosted\.org|--([e]xtra-)?index-url[ =]|--[t]rusted-host[ =]|--[f]ind-links[ =]
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages lint test demo bench bench-quick lock clean
+.PHONY: help setup packages lint test demo fuzz bench bench-quick lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' \
@@ -85,6 +86,12 @@ test: setup packages ## The whole test suite (ARGS="tests/unit -k name" for a pa
 demo: setup ## Both agents and a small hospital around them, for a minute
 	$(BIN)/python -m deploy.demo.demo
 
+# Atheris has wheels for Linux on x86_64 alone: elsewhere nothing is fuzzed, and it says so.
+fuzz: setup ## Coverage-guided fuzzing, half an hour a harness (HARNESSES="hl7v2 fhir" FUZZ_SECONDS=60)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	  -r requirements/fuzz.txt
+	$(BIN)/python -m tests.fuzz.run $(HARNESSES) --seconds $(FUZZ_SECONDS)
+
 bench: setup ## Latency and throughput beside the floors; writes bench/results.json
 	$(BIN)/python -m bench.run
 
@@ -97,6 +104,7 @@ lock: setup ## Choose the newest allowed versions anew; writes requirements/*.tx
 	$(COMPILE) --upgrade --output-file requirements/runtime.txt pyproject.toml
 	$(COMPILE) --upgrade --extra dev --constraint requirements/runtime.txt \
 	  --output-file requirements/dev.txt pyproject.toml
+	$(COMPILE) --upgrade --output-file requirements/fuzz.txt requirements/fuzz.in
 
 clean: ## Remove .venv, caches and what runs left behind
 	rm -rf $(VENV) build dist *.egg-info demo-run bench/work \

@@ -1,0 +1,1 @@
+"""Fuzzing: inputs that coverage finds, held against what each parser promises. README.md here."""
