@@ -7,12 +7,13 @@ import json
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ferry_format.reasons import Refused
 from validators import json_text
 from validators.characters import _FORBIDDEN, find_forbidden
+from validators.hl7v2 import files
 from validators.hl7v2.acknowledgement import build_ack, parse_ack
 from validators.hl7v2.charset import UTF_8
 from validators.hl7v2.escapes import EscapeRules
@@ -74,6 +75,34 @@ def test_a_line_that_is_taken_as_it_stands_is_what_parsing_and_writing_it_gives(
             line = f"PID|{''.join(characters)}"
             if parser._is_tidy(line):
                 assert parser._tidied("PID", 2, line) == line
+
+
+@given(
+    st.lists(
+        st.text(st.sampled_from("PIDZ1|^~&\\a"), min_size=1, max_size=9)
+        | segment
+        | st.sampled_from(["PID", "PIDX", "PI", "MSH|1", "BTS|1"]),
+        max_size=4,
+    ),
+    st.sampled_from([STRICT, tight]),
+)
+@example(["PID|1", "NTE"], STRICT)
+def test_lines_that_are_taken_together_are_what_each_of_them_is_by_itself(
+    lines: list[str], policy: HL7v2Policy
+) -> None:
+    parser = _SegmentParser(SEPARATORS, policy, RULES)
+    if parser.is_tidy_behind_header(["MSH", *lines]):
+        one_by_one = [parser.segment(number, line) for number, line in enumerate(lines, 2)]
+        assert [segment.text for segment in one_by_one] == lines
+        assert [segment.name for segment in one_by_one] == [line[:3] for line in lines]
+
+
+@given(message, st.sampled_from(["ED", "ed", " eD", "\t ED ", "E", "ST"]))
+def test_a_text_without_any_file_is_told_in_one_search(text: str, kind: str) -> None:
+    text = fold_segment_ends(f"{text}\rOBX|1|{kind}|x\r")
+    model = parse(text, SEPARATORS, LAX, RULES)
+    if not files.may_hold_files(rebuild(model), "|"):
+        assert not any(map(files.holds_files, model.segments))
 
 
 @given(message, st.sampled_from(VALIDATORS))

@@ -6,6 +6,8 @@ decoded data; type and subtype must say the same.
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, get_args
 
 from ferry_format.reasons import ATTACHMENT_NOT_ALLOWED, NOT_WELL_FORMED, Refused
@@ -33,6 +35,20 @@ _SAYS_NOTHING: Final = frozenset({"", "octet-stream", "ap", "application", "im",
 """Of table 0191 (type of data) and its forerunners: what leaves open which file it is."""
 _LINE_BREAKS: Final = (".br", "X0D", "X0A", "X0D0A")
 """Escape sequences that senders put between lines of base64."""
+
+
+def may_hold_files(text: str, field_separator: str) -> bool:
+    """Whether a segment of a message's text may be one that `holds_files`: False is certain.
+
+    One search through the text costs a tenth of looking at each of its segments.
+    """
+    return _may_be_encapsulated(field_separator).search(text) is not None
+
+
+@lru_cache(maxsize=8)
+def _may_be_encapsulated(field_separator: str) -> re.Pattern[str]:
+    end = re.escape(field_separator)
+    return re.compile(rf"{_OBSERVATION}{end}[^{end}]*{end}\s*[eE][dD]")
 
 
 def holds_files(segment: Segment) -> bool:

