@@ -388,6 +388,16 @@ BATCH_NOT_ALLOWED = _sender(
     "several messages, or a batch or file envelope around them, came where one message may",
     "Send each message by itself.",
 )
+BATCH_PARTLY_REFUSED = _sender(
+    "batch_partly_refused",
+    "messages of the batch were refused; the others crossed",
+    "Correct the named messages and send them; those that crossed need not be sent again.",
+)
+ENCODING_NOT_ALLOWED = _sender(
+    "encoding_not_allowed",
+    "an XML message came on a channel for HL7 v2 with vertical bars",
+    "Send it with vertical bars (ER7), or ask for a channel of the xml family.",
+)
 MESSAGE_TYPE_NOT_ALLOWED = _sender(
     "message_type_not_allowed",
     "the channel's whitelist does not name this message type",

@@ -97,9 +97,13 @@ class Receipt:
 
 
 def check(
-    submission: Submission | ObjectSubmission, channel: OuterChannel | None, content_type: str
+    submission: Submission | ObjectSubmission,
+    channel: OuterChannel | None,
+    content_type: str,
+    *,
+    is_batch: bool = False,
 ) -> OuterChannel:
-    """The channel, if this sender may send such a message or object on it.
+    """The channel, if this sender may send such a message, batch or object on it.
 
     `content_type` is the channel's own media type. Raises Refused: CHANNEL_UNKNOWN,
     SENDER_NOT_ALLOWED, MESSAGE_EMPTY, MESSAGE_TOO_LARGE, ENTRY_KIND_NOT_ALLOWED or
@@ -111,7 +115,7 @@ def check(
         raise Refused(reasons.SENDER_NOT_ALLOWED, f"channel {channel.name}")
     if not submission.whole_bytes:
         raise Refused(reasons.MESSAGE_EMPTY, f"channel {channel.name}")
-    if submission.whole_bytes > channel.bytes_max:
+    if submission.whole_bytes > (channel.batch_bytes_max if is_batch else channel.bytes_max):
         raise Refused(reasons.MESSAGE_TOO_LARGE, f"channel {channel.name}")
     if isinstance(submission, ObjectSubmission) != channel.takes_objects:
         raise Refused(reasons.ENTRY_KIND_NOT_ALLOWED, f"channel {channel.name}")
@@ -143,9 +147,9 @@ class RateState:
 
 
 def spend(
-    state: RateState | None, rate_per_s: float, burst: float, now_s: float
+    state: RateState | None, rate_per_s: float, burst: float, now_s: float, messages: int = 1
 ) -> tuple[RateState, bool]:
-    """Take one message out of the bucket; the new state, and whether there was one to take.
+    """Take so many messages out of the bucket, or none; the new state, and whether they were there.
 
     A clock that stands still or goes back gives nothing and takes nothing.
     """
@@ -154,9 +158,9 @@ def spend(
     earned = max(0.0, now_s - state.at_s) * rate_per_s
     tokens = min(burst, state.tokens + earned)
     at_s = max(state.at_s, now_s)
-    if tokens < 1.0:
+    if tokens < messages:
         return RateState(tokens, at_s), False
-    return RateState(tokens - 1.0, at_s), True
+    return RateState(tokens - messages, at_s), True
 
 
 def fingerprint(key: bytes, submission: Submission, duplicate_key: bytes) -> Fingerprint:

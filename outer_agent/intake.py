@@ -18,7 +18,7 @@ from ferry_format import reasons
 from ferry_format.identifiers import new_message_id
 from ferry_format.reasons import FerryError, Reason, Refused, Unavailable
 from ferry_runtime.logs import event
-from outer_agent import admission, object_crossing
+from outer_agent import admission, batches, object_crossing
 from outer_agent.admission import (
     Admitted,
     Fingerprint,
@@ -27,6 +27,7 @@ from outer_agent.admission import (
     Receipt,
     Submission,
 )
+from outer_agent.batches import BatchOutcome
 from outer_agent.commit import Outcome, Reuse
 from outer_agent.metrics import OuterMetrics
 from outer_agent.object_crossing import Crossing, ObjectCrossing, ReadExactly, Scan, Validation
@@ -37,7 +38,6 @@ from validators.hl7v2.header import read_header
 from validators.verdict import Accepted
 
 _LOG = logging.getLogger("ferry.outer.intake")
-_DEFAULT_BURST_S: Final = 1.0
 _OBJECTS_MAX: Final = 8
 """Objects on their way at a time, each with two parts in memory; more are refused for now."""
 
@@ -105,7 +105,12 @@ class Intake:
     def message_bytes_max(self, channel: str) -> int:
         """How many bytes a source needs to read of one message before it may stop."""
         known = self._channels.get(channel)
-        return 0 if known is None else known.bytes_max
+        return 0 if known is None else known.read_bytes_max
+
+    def is_batch(self, channel: str, payload: bytes) -> bool:
+        """Whether a payload is an HL7 v2 batch, to be handed over by `submit_batch`."""
+        known = self._channels.get(channel)
+        return known is not None and batches.is_batch(known, payload)
 
     def takes_objects(self, channel: str) -> bool:
         """Whether the channel's messages are objects: to be read part by part."""
@@ -145,7 +150,9 @@ class Intake:
         self._tell_object(submission, crossing, time.monotonic() - started_s)
         return crossing.receipt
 
-    def _channel_of(self, submission: Submission | ObjectSubmission) -> OuterChannel:
+    def _channel_of(
+        self, submission: Submission | ObjectSubmission, *, is_batch: bool = False
+    ) -> OuterChannel:
         turned_away = self._publication.refuses_now()
         if turned_away is not None:
             raise Unavailable(turned_away)
@@ -153,6 +160,7 @@ class Intake:
             submission,
             self._channels.get(submission.channel),
             self._content_types.get(submission.channel, ""),
+            is_batch=is_batch,
         )
 
     def _admit_object(self, submission: ObjectSubmission) -> OuterChannel:
@@ -196,15 +204,38 @@ class Intake:
             crossing.admitted, submission.sender, crossing.verdict, crossing.receipt, seconds
         )
 
+    async def submit_batch(self, submission: Submission) -> BatchOutcome:
+        """Take the messages of an HL7 v2 batch, each by itself, in their order.
+
+        Those that were taken stay taken, whatever becomes of the others: a batch that is sent again
+        finds them known. Raises Refused or Unavailable where none of them was even looked at.
+        """
+        try:
+            channel = self._channel_of(submission, is_batch=True)
+            file = batches.read(submission, channel)
+            messages = batches.submissions(submission, file)
+            # All or none: what is sent again after a while must not spend itself on repetitions.
+            self._spend(submission, channel, len(messages))
+        except FerryError as failure:
+            self.note_failure(submission.channel, submission.sender, failure)
+            raise
+        return BatchOutcome(file, tuple(await self._submit_all(messages, is_paid=True)))
+
     async def submit_in_order(self, submissions: Sequence[Submission]) -> list[Outcome]:
         """Many messages at once, numbered in their order however their validations end.
 
         From the first that can't be taken now, all later ones are deferred with it, so that a
         retry keeps the order too; only that first one is counted, the others merely wait.
         """
+        return await self._submit_all(submissions)
+
+    async def _submit_all(
+        self, submissions: Sequence[Submission], *, is_paid: bool = False
+    ) -> list[Outcome]:
         started_s = time.monotonic()
         drafts = await asyncio.gather(
-            *(self._admit(submission) for submission in submissions), return_exceptions=True
+            *(self._admit(submission, is_paid=is_paid) for submission in submissions),
+            return_exceptions=True,
         )
         # A publication is queued in its task's first step, and tasks take that step in the order
         # in which they are made.
@@ -250,9 +281,12 @@ class Intake:
         self._outcomes.taken(draft.admitted, draft.sender, draft.verdict, receipt, seconds)
         return receipt
 
-    async def _admit(self, submission: Submission) -> _Draft | _Repetition:
+    async def _admit(
+        self, submission: Submission, *, is_paid: bool = False
+    ) -> _Draft | _Repetition:
         channel = self._channel_of(submission)
-        self._spend(submission, channel)
+        if not is_paid:
+            self._spend(submission, channel)
         with _faults_told():
             verdict = await self._validation.validate(channel.name, submission.payload)
             fingerprint = self._fingerprint(submission, channel)
@@ -287,13 +321,18 @@ class Intake:
             return None
         return admission.fingerprint(self._fingerprint_key, submission, duplicate_key)
 
-    def _spend(self, submission: Submission | ObjectSubmission, channel: OuterChannel) -> None:
+    def _spend(
+        self, submission: Submission | ObjectSubmission, channel: OuterChannel, messages: int = 1
+    ) -> None:
         if channel.rate_per_s is None:
             return
-        burst = channel.burst or max(1.0, channel.rate_per_s * _DEFAULT_BURST_S)
         bucket = (submission.sender, channel.name)
         self._rates[bucket], granted = admission.spend(
-            self._rates.get(bucket), channel.rate_per_s, burst, time.monotonic()
+            self._rates.get(bucket),
+            channel.rate_per_s,
+            channel.burst_messages,
+            time.monotonic(),
+            messages,
         )
         if not granted:
             raise Unavailable(reasons.RATE_LIMITED, f"channel {channel.name}")

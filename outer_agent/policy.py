@@ -17,6 +17,7 @@ from ferry_runtime.setting_types import Name, ReceiveToken, Sha256Hex, Switch, T
 from validators.policy import ContentPolicy, SchemaFile
 
 MessageBytes = Annotated[int, Strict(), Field(ge=1, le=limits.MESSAGE_BYTES_MAX)]
+BatchMessages = Annotated[int, Strict(), Field(ge=1, le=10_000)]
 
 
 class ReceiverSection(Section):
@@ -87,6 +88,15 @@ class OuterChannel(Section):
         description="What becomes of a message that has the id of an earlier one of the same "
         "sender (MSH-10, Idempotency-Key, file name) but other bytes.",
     )
+    batches: Literal["refuse", "split"] = Field(
+        default="refuse",
+        description="What becomes of HL7 v2 batches (FHS, BHS): split takes each of their messages "
+        "by itself, and answers for each.",
+    )
+    batch_messages_max: BatchMessages = Field(default=500, description="Most messages in a batch.")
+    batch_bytes_max: MessageBytes = Field(
+        default=4 * 1024 * 1024, description="Largest batch, in bytes."
+    )
     virus_scan: Switch = Field(
         default=False,
         description="Whether only what the virus scanner calls clean is published: each message "
@@ -106,6 +116,47 @@ class OuterChannel(Section):
         """The largest message or object, in bytes."""
         objects = self.content.object_
         return self.message_bytes_max if objects is None else objects.bytes_max
+
+    @property
+    def splits_batches(self) -> bool:
+        """Whether HL7 v2 batches are taken apart."""
+        return self.batches == "split"
+
+    @property
+    def read_bytes_max(self) -> int:
+        """How much a source needs to read of one payload before it may stop, in bytes."""
+        return max(self.bytes_max, self.batch_bytes_max) if self.splits_batches else self.bytes_max
+
+    @model_validator(mode="after")
+    def _batches_are_hl7(self) -> Self:
+        if self.splits_batches and self.content.hl7v2 is None:
+            raise Mistake("splits batches that its content does not have", "Remove batches.")
+        idle = {"batch_messages_max", "batch_bytes_max"} & self.model_fields_set
+        if idle and not self.splits_batches:
+            raise Mistake(
+                f'has {min(idle)} without batches = "split", where it does nothing',
+                'Add batches = "split", or remove it.',
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_batch_fits_the_rate(self) -> Self:
+        if (
+            self.splits_batches
+            and self.rate_per_s is not None
+            and self.burst_messages < self.batch_messages_max
+        ):
+            raise Mistake(
+                f"lets {self.burst_messages:g} messages through at once, fewer than a batch may "
+                f"hold ({self.batch_messages_max})",
+                "Raise burst, or lower batch_messages_max: a batch is taken whole or not now.",
+            )
+        return self
+
+    @property
+    def burst_messages(self) -> float:
+        """How many messages one sender may send at once, where rate_per_s is set."""
+        return self.burst or max(1.0, self.rate_per_s or 0.0)
 
     @model_validator(mode="after")
     def _objects_have_their_own_rules(self) -> Self:

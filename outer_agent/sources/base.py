@@ -16,6 +16,7 @@ from typing import Protocol
 
 from ferry_format.reasons import FerryError
 from outer_agent.admission import ObjectSubmission, Receipt, Submission
+from outer_agent.batches import BatchOutcome
 from outer_agent.commit import Outcome
 from outer_agent.metrics import OuterMetrics
 from outer_agent.object_crossing import ReadExactly
@@ -26,7 +27,7 @@ class Intaking(Protocol):
     """The intake, as sources see it."""
 
     def message_bytes_max(self, channel: str) -> int:
-        """The largest message of a channel; 0 if there is no such channel."""
+        """The largest message or batch of a channel; 0 if there is no such channel."""
         ...
 
     async def submit(self, submission: Submission) -> Receipt:
@@ -43,6 +44,14 @@ class Intaking(Protocol):
 
     async def submit_in_order(self, submissions: Sequence[Submission]) -> list[Outcome]:
         """Many at once, numbered in their order; each one's receipt or failure."""
+        ...
+
+    def is_batch(self, channel: str, payload: bytes) -> bool:
+        """Whether a payload is an HL7 v2 batch, to be handed over by `submit_batch`."""
+        ...
+
+    async def submit_batch(self, submission: Submission) -> BatchOutcome:
+        """What became of each message of a batch. Raises as `submit` if none was looked at."""
         ...
 
     def note_failure(self, channel: str, sender: str, failure: FerryError) -> None:

@@ -5,6 +5,9 @@ open for writing where that can be told. It then moves to `done/`; a refused one
 NAME.reason.txt beside it that says why and what to do. A file that can't be taken now stays where
 it is and is tried again.
 
+A file that is an HL7 v2 batch, where its channel splits those, is done when all of its messages
+were taken, and refused if one was; its note then names those that were not taken.
+
 Settled files are taken in the order of their names, many at a time so that they share commits. From
 the first that can't be taken now, all later ones wait with it.
 
@@ -19,6 +22,7 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -26,9 +30,11 @@ from typing import Final
 
 from ferry_format import reasons
 from ferry_format.medium.watch import Watch
-from ferry_format.reasons import Refused, Unavailable
+from ferry_format.reasons import FerryError, Refused, Unavailable
 from ferry_runtime.logs import event
 from outer_agent.admission import ObjectSubmission, Receipt, Submission
+from outer_agent.batches import BatchOutcome
+from outer_agent.commit import Outcome
 from outer_agent.config import FolderSource
 from outer_agent.sources.base import Surroundings
 from outer_agent.sources.drop_files import (
@@ -44,6 +50,7 @@ _FILES_AT_ONCE: Final = 256
 _BYTES_AT_ONCE: Final = 16 * 1024 * 1024
 _SETTLING_LOOKS: Final = 4
 _PAUSE_S_MIN: Final = 0.005
+_REFUSALS_TOLD_MAX: Final = 50
 
 
 class DropFolder:
@@ -131,9 +138,26 @@ class DropFolder:
             if not files:
                 return True
             names = names[names.index(files[-1].name) + 1 :]
-            if not await self._take(files):
-                return False
+            for together in self._runs(files):
+                if not await self._take(together):
+                    return False
         return True
+
+    def _runs(self, files: list[ReadFile | RefusedFile]) -> Iterator[list[ReadFile | RefusedFile]]:
+        """The files in order, as they are submitted together; an HL7 batch comes alone."""
+        run: list[ReadFile | RefusedFile] = []
+        for file in files:
+            if self._is_batch(file):
+                yield run
+                yield [file]
+                run = []
+            else:
+                run.append(file)
+        yield run
+
+    def _is_batch(self, file: ReadFile | RefusedFile) -> bool:
+        intake = self._surroundings.intake
+        return isinstance(file, ReadFile) and intake.is_batch(self._section.channel, file.content)
 
     async def _take(self, files: list[ReadFile | RefusedFile]) -> bool:
         """Take files to their end; False if some could not be taken now."""
@@ -145,12 +169,10 @@ class DropFolder:
         ]
         for _, _, failure in refused:
             self._surroundings.intake.note_failure(self._section.channel, self._sender, failure)
-        outcomes = await self._surroundings.intake.submit_in_order(
-            [self._submission(file) for file in read]
-        )
+        outcomes = await self._outcomes(read)
         done = []
         for file, outcome in zip(read, outcomes, strict=True):
-            if isinstance(outcome, Receipt):
+            if outcome is None or isinstance(outcome, Receipt):
                 done.append(file)
             elif isinstance(outcome, Refused):
                 refused.append((file.name, file.identity, outcome))
@@ -159,6 +181,18 @@ class DropFolder:
         if refused:
             await asyncio.to_thread(self._files.settle_refused, refused)
         return len(done) + len(refused) == len(files)
+
+    async def _outcomes(self, files: list[ReadFile]) -> Sequence[Outcome | None]:
+        """What became of files of one run; None where a batch was taken whole."""
+        if not files or not self._is_batch(files[0]):
+            return await self._surroundings.intake.submit_in_order(
+                [self._submission(file) for file in files]
+            )
+        try:
+            batch = await self._surroundings.intake.submit_batch(self._submission(files[0]))
+        except FerryError as failure:
+            return [failure]
+        return [_of_batch(batch)]
 
     async def _take_objects(self, names: list[str], limit: int) -> bool:
         """Take files one by one, each streamed; False if one could not be taken now."""
@@ -214,6 +248,20 @@ class DropFolder:
             os.fsencode(file.name),
             self._surroundings.clock_ms(),
         )
+
+
+def _of_batch(batch: BatchOutcome) -> FerryError | None:
+    """What becomes of a batch's file; it stays while one of its messages must come again."""
+    if batch.is_taken or batch.deferred is not None:
+        return batch.deferred
+    refused = [
+        f"message {number}: {failure.reason.code}" + (f", {failure.where}" if failure.where else "")
+        for number, failure in batch.refused
+    ]
+    more = len(refused) - _REFUSALS_TOLD_MAX
+    if more > 0:
+        refused[_REFUSALS_TOLD_MAX:] = [f"and {more} more"]
+    return Refused(reasons.BATCH_PARTLY_REFUSED, "; ".join(refused))
 
 
 def _object_key(file: OpenFile) -> bytes:

@@ -2,7 +2,8 @@
 
 202 with the message id means: custody taken, durable. Refusals are application/problem+json
 (RFC 9457); 429 and 503 carry Retry-After. An `Idempotency-Key` header makes a repeated request
-known: it gets the first one's receipt and crosses once.
+known: it gets the first one's receipt and crosses once. An HL7 v2 batch, where its channel splits
+those, is answered with what became of each of its messages.
 
 On a channel for objects the body is read part by part, one ahead of what is durable; its length
 must be told in advance (Content-Length).
@@ -15,7 +16,7 @@ import json
 import logging
 import re
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
@@ -28,6 +29,7 @@ from ferry_format.reasons import FerryError, Refused, Unavailable
 from ferry_runtime.addresses import parse_listen
 from ferry_runtime.logs import event
 from outer_agent.admission import ObjectSubmission, Receipt, Submission
+from outer_agent.batches import BatchOutcome
 from outer_agent.config import HttpSource
 from outer_agent.outcomes import UNIDENTIFIED
 from outer_agent.senders import certificate_names
@@ -131,23 +133,25 @@ class HttpListener:
 
     async def _post(self, request: web.Request) -> web.Response:
         try:
-            receipt = await self._take(request, request.match_info["channel"])
+            taken = await self._take(request, request.match_info["channel"])
         except FerryError as failure:
             return _response(problem.problem(failure))
-        body = {"message_id": receipt.message_id.hex(), "duplicate": receipt.duplicate}
-        return web.Response(
-            status=202, body=json.dumps(body).encode(), content_type="application/json"
-        )
+        if isinstance(taken, BatchOutcome) and not taken.is_taken:
+            return _response(problem.of_batch(taken))
+        return web.Response(status=202, body=_told(taken), content_type="application/json")
 
-    async def _take(self, request: web.Request, channel: str) -> Receipt:
+    async def _take(self, request: web.Request, channel: str) -> Receipt | BatchOutcome:
         intake, sender = self._surroundings.intake, UNIDENTIFIED
+        taking: Awaitable[Receipt | BatchOutcome]
         try:
             sender = self._identify(request)
             if intake.takes_objects(channel):
                 announced = self._announced(request, channel, sender)
                 taking = intake.submit_object(announced, partial(self._read_part, request))
             else:
-                taking = intake.submit(await self._read(request, channel, sender))
+                submission = await self._read(request, channel, sender)
+                is_batch = intake.is_batch(channel, submission.payload)
+                taking = (intake.submit_batch if is_batch else intake.submit)(submission)
         except FerryError as failure:
             intake.note_failure(channel, sender, failure)
             raise
@@ -272,6 +276,14 @@ def _header(request: web.Request, name: str) -> str | None:
     if len(values) > 1:
         raise Refused(reasons.NOT_WELL_FORMED, name)
     return values[0] if values else None
+
+
+def _told(taken: Receipt | BatchOutcome) -> bytes:
+    """Receipts as JSON."""
+    if isinstance(taken, Receipt):
+        return json.dumps(problem.receipt(taken)).encode()
+    receipts = [problem.receipt(each) for each in taken.outcomes if isinstance(each, Receipt)]
+    return json.dumps({"messages": receipts}).encode()
 
 
 def _response(answer: problem.Problem) -> web.Response:

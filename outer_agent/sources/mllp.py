@@ -1,8 +1,9 @@
 """HL7 v2 over MLLP(S).
 
 One connection's messages are answered, and cross, in the order in which they came. What a sender
-pipelines while earlier messages are being made durable is submitted as one batch, so that it shares
-their next commit.
+pipelines while earlier messages are being made durable is submitted together, so that it shares
+their next commit. An HL7 batch in a frame is taken apart and answered by a batch, where the channel
+splits those.
 """
 
 from __future__ import annotations
@@ -194,12 +195,26 @@ class _Connection(asyncio.Protocol):
             self._answering = None
 
     def _next_batch(self) -> list[Framed]:
-        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH_MAX))]
+        """The frames that are submitted together next; one that holds an HL7 batch comes alone."""
+        batch: list[Framed] = []
+        while self._waiting and len(batch) < _BATCH_MAX:
+            is_hl7_batch = self._is_hl7_batch(self._waiting[0])
+            if is_hl7_batch and batch:
+                break
+            batch.append(self._waiting.popleft())
+            if is_hl7_batch:
+                break
         self._waiting_bytes -= sum(map(_size, batch))
         return batch
 
+    def _is_hl7_batch(self, framed: Framed) -> bool:
+        intake = self._surroundings.intake
+        return isinstance(framed, Frame) and intake.is_batch(self._section.channel, framed.content)
+
     async def _answer(self, batch: list[Framed]) -> bool:
-        """Answer a batch in order; False if nothing more can be read from this sender."""
+        """Answer frames in order; False if nothing more can be read from this sender."""
+        if self._is_hl7_batch(batch[0]) and self._sender is not None and not self._stopping:
+            return await self._answer_hl7_batch(_content(batch[0]), self._sender)
         headers = [mllp_answer.header_of(_content(framed)) for framed in batch]
         outcomes = await self._take(batch)
         mode, now_ms = self._section.acknowledgement, self._surroundings.clock_ms()
@@ -213,6 +228,23 @@ class _Connection(asyncio.Protocol):
                 break
         if answers and not self._transport.is_closing():
             self._transport.write(bytes(answers))
+        return goes_on
+
+    async def _answer_hl7_batch(self, content: bytes, sender: str) -> bool:
+        intake, now_ms = self._surroundings.intake, self._surroundings.clock_ms()
+        mode, goes_on = self._section.acknowledgement, True
+        try:
+            taken = await intake.submit_batch(
+                Submission(self._section.channel, sender, content, None, None, now_ms)
+            )
+        except FerryError as failure:
+            header = mllp_answer.header_of(content)
+            answer = mllp_answer.acknowledgement(header, failure, mode, now_ms)
+        else:
+            answer, hangs_up = mllp_answer.batch_acknowledgement(taken, mode, now_ms)
+            goes_on = not hangs_up
+        if not self._transport.is_closing():
+            self._transport.write(frame(answer))
         return goes_on
 
     async def _take(self, batch: list[Framed]) -> list[Outcome]:

@@ -13,9 +13,11 @@ from typing import Final, Literal
 from ferry_format.identifiers import new_message_id
 from ferry_format.reasons import FerryError, Refused
 from outer_agent.admission import Receipt
+from outer_agent.batches import BatchOutcome
 from outer_agent.commit import Outcome
 from validators.hl7v2.acknowledgement import AckCode, build_ack, refusal_code
-from validators.hl7v2.header import MessageHeader, read_header
+from validators.hl7v2.batch import build_batch_answer
+from validators.hl7v2.header import MessageHeader, read_batch_header, read_header
 
 Mode = Literal["original", "enhanced", "auto"]
 
@@ -24,8 +26,11 @@ _HL7_NULL: Final = '""'
 
 
 def header_of(content: bytes) -> MessageHeader:
-    """The header of any bytes; a blank one where they hold none, so that they can be answered."""
-    header = read_header(content) or read_header(b"MSH|^~\\&|\r")
+    """The header of any bytes, or of the batch that they are; a blank one where they hold none.
+
+    So everything can be answered.
+    """
+    header = read_header(content) or read_batch_header(content) or read_header(b"MSH|^~\\&|\r")
     assert header is not None
     return header
 
@@ -69,6 +74,26 @@ def acknowledgement(header: MessageHeader, outcome: Outcome, mode: Mode, now_ms:
     code = refusal_code(outcome.reason, enhanced=enhanced)
     own_id = _control_id(new_message_id(now_ms))
     return build_ack(header, code, outcome.reason, own_id, now_ms, place=outcome.where)
+
+
+def batch_acknowledgement(batch: BatchOutcome, mode: Mode, now_ms: int) -> tuple[bytes, bool]:
+    """The answer to a batch without its frame, and whether the sender must be hung up on.
+
+    It holds an acknowledgement for each message whose sender wants one (HL7 v2.5.1, 2.10.3.3).
+    """
+    outcomes = iter(batch.outcomes)
+    answers = []
+    hangs_up = False
+    for part in batch.file.batches:
+        wanted = []
+        for message, outcome in zip(part.messages, outcomes, strict=False):
+            header = header_of(message)
+            if is_wanted(header, outcome, mode):
+                wanted.append(acknowledgement(header, outcome, mode, now_ms))
+            hangs_up = hangs_up or must_hang_up(header, outcome, mode)
+        answers.append(wanted)
+    control_id = _control_id(new_message_id(now_ms))
+    return build_batch_answer(batch.file, answers, control_id, now_ms), hangs_up
 
 
 def _control_id(message_id: bytes) -> str:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from ferry_format import reasons
-from ferry_format.reasons import Actor, FerryError
+from ferry_format.reasons import Actor, FerryError, Refused
+from outer_agent.admission import Receipt
+from outer_agent.batches import BatchOutcome
 
 RETRY_AFTER_S: Final = 5
 CONTENT_TYPE: Final = "application/problem+json"
@@ -39,22 +41,47 @@ class Problem:
 
 def problem(failure: FerryError) -> Problem:
     """The response that tells a sender what was wrong and what to do; it holds no message data."""
+    return _problem(_members(failure))
+
+
+def of_batch(batch: BatchOutcome) -> Problem:
+    """The response to a batch that was not taken whole: `messages` tells of each message, in order.
+
+    It is a problem, though messages of the batch may have crossed, so that a sender that looks at
+    nothing but the status loses none. Its reason says whether to send the whole batch again.
+    """
+    body = _members(batch.deferred or Refused(reasons.BATCH_PARTLY_REFUSED))
+    body["messages"] = [
+        receipt(each) if isinstance(each, Receipt) else _members(each) for each in batch.outcomes
+    ]
+    return _problem(body)
+
+
+def receipt(taken: Receipt) -> dict[str, object]:
+    """What a sender is told of a message of which custody was taken."""
+    return {"message_id": taken.message_id.hex(), "duplicate": taken.duplicate}
+
+
+def _members(failure: FerryError) -> dict[str, object]:
     reason = failure.reason
     for_now = reason.actor in {Actor.RETRY, Actor.OPERATOR}
-    status = _STATUS.get(reason.code, _UNAVAILABLE if for_now else _UNPROCESSABLE)
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if status in _MAY_RETRY else {}
-    if status == 401:  # noqa: PLR2004 - RFC 9110, 15.5.2 asks for the challenge
-        headers["WWW-Authenticate"] = "Bearer"
-    body = {
+    members: dict[str, object] = {
         "type": f"urn:ferry:reason:{reason.code}",
         "title": reason.meaning,
-        "status": status,
+        "status": _STATUS.get(reason.code, _UNAVAILABLE if for_now else _UNPROCESSABLE),
         "detail": reason.action,
         "reason": reason.code,
     }
-    if failure.where:
-        body["place"] = failure.where
-    return Problem(status, headers, json.dumps(body).encode())
+    return members | ({"place": failure.where} if failure.where else {})
+
+
+def _problem(members: dict[str, object]) -> Problem:
+    status = members["status"]
+    assert isinstance(status, int)
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if status in _MAY_RETRY else {}
+    if status == 401:  # noqa: PLR2004 - RFC 9110, 15.5.2 asks for the challenge
+        headers["WWW-Authenticate"] = "Bearer"
+    return Problem(status, headers, json.dumps(members).encode())
 
 
 def plain(status: int, title: str, headers: dict[str, str]) -> Problem:

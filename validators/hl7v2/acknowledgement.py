@@ -37,6 +37,7 @@ _TABLE_0357: Final = {
     reasons.SCHEMA_MISMATCH.code: ("102", "Data type error"),
     reasons.LIMIT_EXCEEDED.code: ("102", "Data type error"),
     reasons.MESSAGE_TYPE_NOT_ALLOWED.code: ("200", "Unsupported message type"),
+    reasons.ENCODING_NOT_ALLOWED.code: ("102", "Data type error"),
     reasons.BATCH_NOT_ALLOWED.code: ("200", "Unsupported message type"),
     reasons.VERSION_NOT_ALLOWED.code: ("203", "Unsupported version id"),
     reasons.ID_REUSED.code: ("205", "Duplicate key identifier"),
@@ -99,18 +100,18 @@ def _msh(header: MessageHeader, control_id: str, now_ms: int) -> list[str]:
     mirrored = [
         "MSH",
         separators.encoding_characters,
-        _harmless(header.receiving_application),
-        _harmless(header.receiving_facility),
-        _harmless(header.sending_application),
-        _harmless(header.sending_facility),
+        harmless(header.receiving_application),
+        harmless(header.receiving_facility),
+        harmless(header.sending_application),
+        harmless(header.sending_facility),
         now,
         "",
         _message_type(header),
-        _escaped(control_id, separators),
-        _harmless(header.processing_id) or "P",
-        _harmless(header.version) or "2.5",
+        escaped(control_id, separators),
+        harmless(header.processing_id) or "P",
+        harmless(header.version) or "2.5",
     ]
-    return [*mirrored, "", "", "", "", "", _harmless(header.character_set)]
+    return [*mirrored, "", "", "", "", "", harmless(header.character_set)]
 
 
 def _message_type(header: MessageHeader) -> str:
@@ -126,9 +127,9 @@ def _message_type(header: MessageHeader) -> str:
 
 
 def _msa(header: MessageHeader, code: AckCode, reason: Reason | None) -> list[str]:
-    fields = ["MSA", code, _harmless(header.control_id)]
+    fields = ["MSA", code, harmless(header.control_id)]
     if reason is not None and _version(header) < _ERR_BY_NAME_FROM:
-        fields.append(_escaped(reason.code, header.separators))
+        fields.append(escaped(reason.code, header.separators))
     return fields
 
 
@@ -138,7 +139,7 @@ def _err(header: MessageHeader, reason: Reason, place: str) -> list[str]:
     if _version(header) < _ERR_BY_NAME_FROM:
         # ELD: segment, sequence and field stay empty; the fourth component is the code.
         coded = separators.subcomponent.join(
-            [number, _escaped(reason.code, separators), "HL70357"],
+            [number, escaped(reason.code, separators), "HL70357"],
         )
         return ["ERR", separators.component * 3 + coded]
     told = f"{reason.code}: {reason.meaning}" + (f" ({place})" if place else "")
@@ -151,12 +152,12 @@ def _err(header: MessageHeader, reason: Reason, place: str) -> list[str]:
         _coded(reason.code, reason.meaning, "L", separators),
         "",
         "",
-        _escaped(told, separators),
+        escaped(told, separators),
     ]
 
 
 def _coded(identifier: str, text: str, system: str, separators: Separators) -> str:
-    parts = (_escaped(identifier, separators), _escaped(text, separators), system)
+    parts = (escaped(identifier, separators), escaped(text, separators), system)
     return separators.component.join(parts)
 
 
@@ -168,12 +169,12 @@ def _version(header: MessageHeader) -> tuple[int, ...]:
     return tuple(int(part) for part in found.groups(default="0"))
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """Drop a whole mirrored field that holds a control character: it could end the frame."""
     return text if find_forbidden(text) is None else ""
 
 
-def _escaped(text: str, separators: Separators) -> str:
+def escaped(text: str, separators: Separators) -> str:
     """Escape our own text for the sender's separators (HL7 v2 2.7)."""
     escape = separators.escape
     names = {

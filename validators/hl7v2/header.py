@@ -22,6 +22,7 @@ from validators.hl7v2.charset import (
 )
 from validators.hl7v2.separators import Separators, read_separators
 
+BATCH_HEADERS: Final = (b"FHS", b"BHS")
 _FIELDS_READ: Final = 21
 
 
@@ -79,20 +80,47 @@ def read_header(payload: bytes, default_charset: str = "UTF-8") -> MessageHeader
     return _read_line(header_line(payload.removeprefix(BYTE_ORDER_MARK)), default_charset)
 
 
+def read_batch_header(payload: bytes) -> MessageHeader | None:
+    """Return the FHS or BHS that begins any bytes, or None where none with usable separators does.
+
+    Its control id is FHS-11 or BHS-11, by which an answer names it; it has no type, no version and
+    no character set. Never raises.
+    """
+    line = header_line(payload.removeprefix(BYTE_ORDER_MARK))
+    if not line.startswith(BATCH_HEADERS):
+        return None
+    # Its first seven fields are those of an MSH (HL7 v2.5.1, 2.15.2).
+    read = _fields(b"MSH" + line[3:], UTF_8)
+    if read is None:
+        return None
+    separators, codec, fields = read
+    return MessageHeader(
+        separators=separators,
+        codec=codec,
+        sending_application=fields[2],
+        sending_facility=fields[3],
+        receiving_application=fields[4],
+        receiving_facility=fields[5],
+        message_type="",
+        control_id=fields[10],
+        processing_id="",
+        version="",
+        accept_acknowledgement="",
+        application_acknowledgement="",
+        character_set="",
+    )
+
+
 # A message's header is asked for a few times on its way (its answer, its identity): 15 µs once.
 @lru_cache(maxsize=128)
 def _read_line(line: bytes, default_charset: str) -> MessageHeader | None:
-    charset = _charset_of(line, BY_POLICY_NAME.get(default_charset, UTF_8))
-    text = line.decode(charset.codec)
-    separators = read_separators(text)
-    if separators is None:
+    read = _fields(line, BY_POLICY_NAME.get(default_charset, UTF_8))
+    if read is None:
         return None
-    # MSH-1 is the separator, so MSH-n stands at index n - 1.
-    fields = text.split(separators.field, _FIELDS_READ)[:_FIELDS_READ]
-    fields += [""] * (_FIELDS_READ - len(fields))
+    separators, codec, fields = read
     return MessageHeader(
         separators=separators,
-        codec=charset.codec,
+        codec=codec,
         sending_application=fields[2],
         sending_facility=fields[3],
         receiving_application=fields[4],
@@ -105,6 +133,17 @@ def _read_line(line: bytes, default_charset: str) -> MessageHeader | None:
         application_acknowledgement=fields[15],
         character_set=fields[17],
     )
+
+
+def _fields(line: bytes, default: Charset) -> tuple[Separators, str, list[str]] | None:
+    charset = _charset_of(line, default)
+    text = line.decode(charset.codec)
+    separators = read_separators(text)
+    if separators is None:
+        return None
+    # MSH-1 is the separator, so MSH-n stands at index n - 1.
+    fields = text.split(separators.field, _FIELDS_READ)[:_FIELDS_READ]
+    return separators, charset.codec, fields + [""] * (_FIELDS_READ - len(fields))
 
 
 def _charset_of(line: bytes, default: Charset) -> Charset:

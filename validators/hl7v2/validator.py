@@ -14,6 +14,7 @@ from ferry_format.reasons import (
     BATCH_NOT_ALLOWED,
     CHARSET_NOT_ALLOWED,
     CONTROL_CHARACTER,
+    ENCODING_NOT_ALLOWED,
     FIELD_MISSING,
     FIELD_NOT_ALLOWED,
     HEADER_INCOMPLETE,
@@ -39,6 +40,7 @@ from validators.hl7v2.charset import (
 )
 from validators.hl7v2.escapes import EscapeRules
 from validators.hl7v2.grammar import Fields, Message, Segment, fold_segment_ends, parse
+from validators.hl7v2.header import BATCH_HEADERS
 from validators.hl7v2.rebuild import field_text, rebuild, segment_text
 from validators.hl7v2.separators import Separators, read_separators
 from validators.hl7v2.whitelist import (
@@ -58,7 +60,6 @@ if TYPE_CHECKING:
 CONTENT_TYPE: Final = "application/hl7-v2"
 CONTROL_ID_CHARS_MAX: Final = 199  # HL7 v2.7; 20 before
 _UTF_16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
-_BATCH_STARTS: Final = (b"FHS", b"BHS")
 _STRICT_VERSION: Final = re.compile(r"2\.[0-9](\.[0-9])?")
 _STRICT_PROCESSING: Final = re.compile(r"[A-Z]")
 _CHARSETS_OUT: Final = {"UTF-8": UTF_8, "GB18030": GB18030}
@@ -110,11 +111,12 @@ class HL7v2Validator:
         data = payload.removeprefix(BYTE_ORDER_MARK)
         if data.startswith(_UTF_16_MARKS):
             raise Refused(CHARSET_NOT_ALLOWED, "byte order mark of UTF-16")
-        if data.startswith(_BATCH_STARTS):
+        if data.startswith(BATCH_HEADERS):
             raise Refused(BATCH_NOT_ALLOWED, "segment 1")
         separators = read_separators(header_line(data)[:16].decode("latin-1"))
         if separators is None:
-            raise Refused(NOT_WELL_FORMED, "MSH-1 or MSH-2")
+            is_xml = data.lstrip().startswith(b"<")
+            raise Refused(ENCODING_NOT_ALLOWED if is_xml else NOT_WELL_FORMED, "MSH-1 or MSH-2")
         charset = detect(data, self._default_charset, lax=self._lax)
         if len(data) != len(payload) and charset is not UTF_8:
             # Without the mark, a reader would take the text for what MSH-18 or its default says.

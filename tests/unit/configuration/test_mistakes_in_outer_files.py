@@ -184,6 +184,30 @@ def test_each_mistake_in_outer_toml_is_told(
 
 
 POLICY_MISTAKES = [
+    (
+        "rate_per_s = 200\n",
+        'rate_per_s = 200\nbatches = "split"\n',
+        13,
+        "channels[adt]",
+        "50 messages through at once",
+        "Raise burst",
+    ),
+    (
+        "rate_per_s = 200\n",
+        "rate_per_s = 200\nbatch_bytes_max = 5\n",
+        13,
+        "channels[adt]",
+        "batch_bytes_max without",
+        "split",
+    ),
+    (
+        "[channels.content.json]",
+        'batches = "split"\n[channels.content.json]',
+        23,
+        "channels[orders]",
+        "content does not have",
+        "Remove batches",
+    ),
     ("version = 1", "version = 2", 1, "version", "allowed words", "Write 1"),
     ('side = "outer"', 'side = "inner"', 2, "side", "allowed words", "'outer'"),
     ('lane = "front-to-his"\n', "", None, "lane", "is missing", "Add the key lane"),

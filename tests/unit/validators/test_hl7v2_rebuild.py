@@ -94,6 +94,12 @@ def test_what_is_no_segment_name_is_refused(name: str) -> None:
     assert refused(f"{MSH}\r{name}|1|2") == ("not_well_formed", "segment 2")
 
 
+@pytest.mark.parametrize("start", ["", "\ufeff", " \r\n", '<?xml version="1.0"?>'])
+def test_hl7s_xml_encoding_is_named_as_such(start: str) -> None:
+    text = f'{start}<ADT_A01 xmlns="urn:hl7-org:v2xml"/>'
+    assert refused(text) == ("encoding_not_allowed", "MSH-1 or MSH-2")
+
+
 @pytest.mark.parametrize(
     "text",
     [f"{MSH}\rPID|1\r{MSH}", "FHS|^~\\&\r", "BHS|^~\\&\r", f"{MSH}\rBTS|1"],
