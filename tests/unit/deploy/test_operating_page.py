@@ -9,6 +9,7 @@ import pytest
 
 from ferry_runtime.commands.audit import cli as ferry_audit
 from ferry_runtime.commands.keys import cli as ferry_keys
+from ferry_runtime.commands.profiles import cli as ferry_profiles
 from inner_agent.__main__ import cli as ferry_inner
 from outer_agent.__main__ import cli as ferry_outer
 
@@ -18,6 +19,7 @@ PROGRAMS: dict[str, click.Command] = {
     "ferry-inner": ferry_inner,
     "ferry-keys": ferry_keys,
     "ferry-audit": ferry_audit,
+    "ferry-profiles": ferry_profiles,
 }
 PREFIX = re.compile(r"^(sudo )?(env [A-Z_]+=\S+ )?")
 
@@ -27,7 +29,7 @@ def shown_commands() -> list[str]:
     text = PAGE.read_text()
     blocks = re.findall(r"^ *```sh\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
     lines = [PREFIX.sub("", line.strip()) for block in blocks for line in block.splitlines()]
-    inline = re.findall(r"`(ferry-(?:outer|inner|keys|audit) [^`]+)`", text)
+    inline = re.findall(r"`(ferry-(?:outer|inner|keys|audit|profiles) [^`]+)`", text)
     return sorted({line for line in [*lines, *inline] if line.split(" ")[0] in PROGRAMS})
 
 

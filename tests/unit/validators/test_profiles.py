@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from docs import make_profiles
 from ferry_format.keys import KeyKind
 from ferry_format.reasons import BY_CODE
 from ferry_runtime.configuration import parse
@@ -19,8 +20,18 @@ from validators.registry import build
 from validators.verdict import Accepted, Rejected
 
 EXCHANGES = {
+    "appointment",
+    "appointment-json",
+    "charge",
+    "discharge-summary",
+    "order",
     "payment",
+    "prescription",
+    "prescription-fhir",
     "registration",
+    "report",
+    "result",
+    "settlement",
 }
 PROFILES = [load(name) for name in names()]
 ACCEPTED = [(one, file) for one in PROFILES for file in one.accepted]
@@ -58,6 +69,11 @@ def policies(tmp_path: Path) -> tuple[OuterPolicy, InnerPolicy]:
 
 def test_there_is_a_profile_for_every_exchange() -> None:
     assert set(names()) == EXCHANGES
+
+
+def test_the_page_is_what_the_profiles_say() -> None:
+    page = make_profiles.PAGE.read_text(encoding="utf-8")
+    assert page == make_profiles.page(), "run: python -m docs.make_profiles"
 
 
 def test_both_policies_take_a_channel_of_every_profile_and_judge_alike(
