@@ -423,6 +423,11 @@ FIELD_MISSING = _sender(
     "a field that the channel or the standard requires is empty or not there",
     "Fill the named field.",
 )
+VALUE_NOT_ALLOWED = _sender(
+    "value_not_allowed",
+    "a field holds what its channel's table does not name",
+    "Send one of the table's values, or ask the security administrator to add this one.",
+)
 FORMULA_NOT_ALLOWED = _sender(
     "formula_not_allowed",
     "a field begins as a spreadsheet's formula does",

@@ -32,6 +32,7 @@ _TABLE_0357: Final = {
     reasons.FIELD_NOT_ALLOWED.code: ("102", "Data type error"),
     reasons.NOT_WELL_FORMED.code: ("102", "Data type error"),
     reasons.NOT_DECODABLE.code: ("102", "Data type error"),
+    reasons.VALUE_NOT_ALLOWED.code: ("103", "Table value not found"),
     reasons.CHARSET_NOT_ALLOWED.code: ("103", "Table value not found"),
     reasons.CONTROL_CHARACTER.code: ("102", "Data type error"),
     reasons.SCHEMA_MISMATCH.code: ("102", "Data type error"),

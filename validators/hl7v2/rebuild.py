@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from validators.hl7v2.separators import SEGMENT_END
 
 if TYPE_CHECKING:
-    from validators.hl7v2.grammar import Component, Field, Message
+    from validators.hl7v2.grammar import Field, Message, Repetition
     from validators.hl7v2.separators import Separators
 
 
@@ -32,13 +32,14 @@ def field_text(field: Field, separators: Separators) -> str:
     """Return one field as it stands between two field separators."""
     if isinstance(field, str):
         return field
-    return separators.repetition.join(
-        [each if isinstance(each, str) else _repetition_text(each, separators) for each in field]
-    )
+    return separators.repetition.join([repetition_text(each, separators) for each in field])
 
 
-def _repetition_text(components: tuple[Component, ...], separators: Separators) -> str:
+def repetition_text(repetition: Repetition, separators: Separators) -> str:
+    """Return one repetition as it stands between two repetition separators."""
+    if isinstance(repetition, str):
+        return repetition
     subcomponent = separators.subcomponent
     return separators.component.join(
-        [each if isinstance(each, str) else subcomponent.join(each) for each in components]
+        [each if isinstance(each, str) else subcomponent.join(each) for each in repetition]
     )

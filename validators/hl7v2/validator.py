@@ -2,7 +2,7 @@
 
 1 size; 2 byte order mark; 3 separators; 4 charset, decoding; 5 control characters; 6 segment ends,
 splitting, limits, escape sequences; 7 header; 8 whitelist (type, version, segments, fields), and
-what is required; 9 files; 10 rebuild.
+what is required; 9 rules of single fields; 10 files; 11 rebuild.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from validators.hl7v2.charset import (
     header_line,
 )
 from validators.hl7v2.escapes import EscapeRules
+from validators.hl7v2.field_rules import FieldRules
 from validators.hl7v2.grammar import Fields, Message, Segment, fold_segment_ends, parse
 from validators.hl7v2.header import BATCH_HEADERS
 from validators.hl7v2.rebuild import field_text, rebuild, segment_text
@@ -78,6 +79,7 @@ class HL7v2Validator:
         self._segments = SegmentNames(policy.segments)
         self._fields = FieldNames(policy.fields)
         self._required = RequiredFields(policy.required)
+        self._rules = FieldRules(policy.rules)
         self._versions = Versions(policy.versions)
 
     @property
@@ -100,6 +102,7 @@ class HL7v2Validator:
         missing = self._required.missing(message)
         if missing is not None:
             raise Refused(FIELD_MISSING, missing)
+        self._rules.check(message)
         message = self._with_checked_files(message)
         accepted = payload
         if self._policy.fidelity == "rebuilt":

@@ -6,9 +6,11 @@ import re
 from typing import TYPE_CHECKING, Final, Literal
 
 from ferry_format.reasons import NOT_WELL_FORMED, Refused
+from validators.hl7v2.field_rules import Place
 
 if TYPE_CHECKING:
     from validators.hl7v2.grammar import Field, Fields, Message
+    from validators.hl7v2.separators import Separators
 
 Kind = tuple[str, str, str]
 """MSH-9: message code, trigger event, message structure; "" where absent."""
@@ -98,27 +100,35 @@ class FieldNames:
 
 
 class RequiredFields:
-    """Fields that must be filled, in every segment of their name, of which there must be one."""
+    """Fields that must be filled, in every segment of their name, of which there must be one.
+
+    A component must be filled in every repetition of its field, of which there must be one.
+    """
 
     def __init__(self, names: tuple[str, ...]) -> None:
-        self._numbers: dict[str, list[int]] = {}
+        self._places: dict[str, list[Place]] = {}
         for name in names:
-            segment, number = name.split("-")
-            self._numbers.setdefault(segment, []).append(int(number))
+            place = Place.parse(name)
+            self._places.setdefault(place.segment, []).append(place)
 
     def missing(self, message: Message) -> str | None:
         """The place of the first one that is not filled: `PID-3`, with its segment's number."""
-        absent = dict(self._numbers)
+        absent = dict(self._places)
         for index, segment in enumerate(message.segments, 1):
-            numbers = self._numbers.get(segment.name)
-            if numbers is None:
+            places = self._places.get(segment.name)
+            if places is None:
                 continue
             absent.pop(segment.name, None)
             fields = segment.fields()
-            for number in numbers:
-                if not fields.at(number):
-                    return f"{segment.name}-{number} (segment {index})"
-        return next((f"{name}-{numbers[0]}" for name, numbers in absent.items()), None)
+            for place in places:
+                value = fields.at(place.field)
+                if not value or not _is_filled(place, value, message.separators):
+                    return f"{place.name} (segment {index})"
+        return next((places[0].name for places in absent.values()), None)
+
+
+def _is_filled(place: Place, value: Field, separators: Separators) -> bool:
+    return place.component is None or all(place.texts(value, separators))
 
 
 class Versions:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from validators.policy.content import ContentPolicy, SchemaFile
 from validators.policy.csv import CsvColumn, CsvPolicy
 from validators.policy.fhir import FhirPolicy
-from validators.policy.hl7v2 import HL7v2Policy
+from validators.policy.hl7v2 import Hl7FieldRule, HL7v2Policy
 from validators.policy.json import JsonFile, JsonPolicy
 from validators.policy.objects import OBJECT_BYTES_MAX, ObjectPolicy
 from validators.policy.terms import PAYLOAD_BYTES_MAX, CharsetName, OrderBy
@@ -24,6 +24,7 @@ __all__ = [
     "CsvPolicy",
     "FhirPolicy",
     "HL7v2Policy",
+    "Hl7FieldRule",
     "JsonFile",
     "JsonPolicy",
     "ObjectPolicy",

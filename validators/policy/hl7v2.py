@@ -38,8 +38,12 @@ FieldName = Annotated[
         "write a field as PID-3, or PID-* for every field of the segment",
     ),
 ]
-RequiredField = Annotated[
-    str, matches(r"[A-Z][A-Z0-9]{2}-[1-9][0-9]{0,2}", "write a field as PID-3")
+FieldPlace = Annotated[
+    str,
+    matches(
+        r"[A-Z][A-Z0-9]{2}-[1-9][0-9]{0,2}(\.[1-9][0-9]{0,2})?",
+        "write a field as PID-3, or a component of it as PID-3.1",
+    ),
 ]
 VersionName = Annotated[str, matches(r"2(\.[0-9]{1,2}){1,3}", "write a version as 2.4 or 2.5.1")]
 MessageTypeSource = Annotated[
@@ -49,6 +53,31 @@ MessageTypeSource = Annotated[
         "write a name of letters, digits and _ . ^ -, or a JSON pointer that begins with /",
     ),
 ]
+
+
+class Hl7FieldRule(PolicyModel):
+    """What may stand in a field or component, in every segment of its name. Empty always may."""
+
+    at: FieldPlace = Field(description="The field, as PID-8, or component, as PID-3.1.")
+    chars_max: Annotated[int, Field(ge=1, le=PAYLOAD_BYTES_MAX)] | None = Field(
+        default=None, description="Most characters in one repetition. Left out: no limit."
+    )
+    repetitions_max: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        default=None, description="Most repetitions. Left out: no limit of its own."
+    )
+    values: frozenset[str] = Field(
+        default=frozenset(),
+        description=(
+            "The values of its table that may stand there, escape sequences as they stand; any, if "
+            "none is named. HL7's null, two quotes, is a value too."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.chars_max is None and self.repetitions_max is None and not self.values:
+            raise ValueError("give it chars_max, repetitions_max or values")
+        return self
 
 
 class HL7v2Policy(PolicyModel):
@@ -80,12 +109,15 @@ class HL7v2Policy(PolicyModel):
             "field empty."
         ),
     )
-    required: tuple[RequiredField, ...] = Field(
+    required: tuple[FieldPlace, ...] = Field(
         default=(),
         description=(
             "Fields that must be filled, as PID-3: in every segment of that name, and there must "
-            "be one."
+            "be one; or components, as PID-3.1: in every repetition too."
         ),
+    )
+    rules: tuple[Hl7FieldRule, ...] = Field(
+        default=(), description="Lengths, tables and repetitions of single fields."
     )
     versions: Literal["any"] | tuple[VersionName, ...] = Field(
         default="any", description=("HL7 versions that may cross (MSH-12), as 2.4 or 2.5.1.")

@@ -364,7 +364,60 @@ def test_required_fields_are_filled_in_every_segment_of_their_name() -> None:
     assert refused(VISIT, **places) == ("field_missing", "PID-5 (segment 2)")
 
 
-@pytest.mark.parametrize("name", ["PID", "PID-0", "pid-3", "PID-3.1", "PID-", "PID-1000", "*"])
+def test_a_required_component_is_filled_in_every_repetition() -> None:
+    policy = {"required": ("PID-3.1",)}
+    assert rebuilt(f"{MSH}\rPID|1||77^^^H~78\r", **policy)
+    assert rebuilt(f"{MSH}\rPID|1||77\r", **policy)
+    for field in ("^^^H", "77~^^^H", ""):
+        told = ("field_missing", "PID-3.1 (segment 2)")
+        assert refused(f"{MSH}\rPID|1||{field}|x\r", **policy) == told
+    assert refused(f"{MSH}\rPV1|1\r", **policy) == ("field_missing", "PID-3.1")
+
+
+@pytest.mark.parametrize(
+    ("rule", "fits", "breaks", "reason"),
+    [
+        ({"at": "PID-8", "values": ["M", "F"]}, ["M", "M~F", ""], ["m", "X", '""', "M^x"], "value"),
+        ({"at": "PID-8", "values": ['""']}, ['""'], ["M"], "value"),
+        ({"at": "PID-8.2", "values": ["M"]}, ["x", "x^M", "x^M~y"], ["x^N", "x^M~y^N"], "value"),
+        ({"at": "PID-8.1", "values": ["M"]}, ["M", "M^x", "^x"], ["x^M", "M&x"], "value"),
+        (
+            {"at": "PID-8", "chars_max": 3},
+            ["abc", "a^b~a^b", "\u738b\u82b3\u738b"],
+            ["a^bc", "abcd"],
+            "limit",
+        ),
+        ({"at": "PID-8.2", "chars_max": 1}, ["abc^d", "abc"], ["a^bc", "a^b&c"], "limit"),
+        ({"at": "PID-8", "repetitions_max": 1}, ["a", "a~", ""], ["a~b", "~b"], "limit"),
+    ],
+)
+def test_rules_say_what_may_stand_in_a_field(rule, fits, breaks, reason) -> None:
+    for text in fits:
+        assert rebuilt(f"{MSH}\rPID|1|||||||{text}\r", rules=[rule])
+    for text in breaks:
+        code, place = refused(f"{MSH}\rNTE|1\rPID|1|||||||{text}\r", rules=[rule])
+        assert code.startswith(reason)
+        assert place.startswith(f"{rule['at']} (segment 3)")
+
+
+def test_a_rule_holds_in_every_segment_of_its_name_and_in_the_header() -> None:
+    rule = {"at": "OBX-8", "values": ["N"]}
+    assert refused(f"{MSH}\rOBX|1|||||||N\rOBX|2|||||||H\r", rules=[rule]) == (
+        "value_not_allowed",
+        "OBX-8 (segment 3)",
+    )
+    assert refused(f"{MSH}\r", rules=[{"at": "MSH-11", "values": ["T"]}])[1] == "MSH-11 (segment 1)"
+
+
+@pytest.mark.parametrize(
+    "rule", [{"at": "PID-8"}, {"at": "PID-*", "chars_max": 1}, {"at": "PID", "chars_max": 1}]
+)
+def test_a_rule_that_says_nothing_is_no_policy(rule) -> None:
+    with pytest.raises(ValueError, match="rules"):
+        validator(rules=[rule])
+
+
+@pytest.mark.parametrize("name", ["PID", "PID-0", "pid-3", "PID-3.1.2", "PID-", "PID-1000", "*"])
 def test_a_field_that_is_none_is_no_policy(name: str) -> None:
     for key in ("fields", "required"):
         with pytest.raises(ValueError, match="write a field"):
