@@ -587,6 +587,16 @@ SANDBOX_MISSING = _operator(
     "Run the agent on a kernel with seccomp, outside containers that forbid it. The doctor shows "
     "what workers give up here.",
 )
+BACKUP_FAILED = _operator(
+    "backup_failed",
+    "the backup could not be taken",
+    "Make room where it goes, or look at the disk that is named. The agent is not touched by it.",
+)
+BAD_BACKUP = _operator(
+    "bad_backup",
+    "the backup is incomplete, damaged, or not one of this side",
+    "Nothing was restored. Take an older backup; do not mend this one by hand.",
+)
 STORAGE_FAILED = _operator(
     "storage_failed",
     "a durable write failed, so nothing more is acknowledged",

@@ -14,6 +14,7 @@ so (`was_closed`).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -195,6 +196,18 @@ def _begins_well(first: Record, expiries: list[Checkpoint]) -> bool:
         (first.n - 1, first.prev) == (expiry.n, expiry.digest) or first.n <= expiry.n
         for expiry in expiries
     )
+
+
+def readable_records(folder: Path) -> Iterator[Record]:
+    """Every record in `folder`, in order, without what a crash tore. Checks no chain.
+
+    Raises OSError if the trail cannot be read.
+    """
+    for path in trail_files(folder):
+        for line, is_whole in _lines(path):
+            with suppress(ValueError):
+                if is_whole:
+                    yield audit_format.parse_line(line)
 
 
 def _lines(path: Path) -> Iterator[tuple[bytes, bool]]:

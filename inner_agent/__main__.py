@@ -21,6 +21,7 @@ from ferry_runtime.commands.failure import fail
 from ferry_runtime.commands.failure import run as run_command
 from ferry_runtime.logs import event
 from inner_agent import (
+    backup_commands,
     both_roles,
     message_commands,
     replayer_service,
@@ -133,6 +134,9 @@ for _command in (
     message_commands.discard,
     stream_commands.gaps,
     stream_commands.streams,
+    backup_commands.backup,
+    backup_commands.restore,
+    backup_commands.settle,
 ):
     cli.add_command(_command)
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import click
 
+from ferry_format.keys import KeyKind
+from ferry_runtime import secrets
+from ferry_runtime.audit import AuditTrail
 from ferry_runtime.commands.configured import load_checked
 from inner_agent.checks import Role, check_inner
 from inner_agent.config import InnerConfig, load_config
@@ -34,6 +38,21 @@ def load(config_path: Path, role: Role = "operator") -> tuple[InnerConfig, Inner
         lambda config: load_policy(config.policy.file, config.policy.security_admin),
         partial(check_inner, role=role),
     )
+
+
+@contextmanager
+def operators_trail(config: InnerConfig) -> Iterator[AuditTrail]:
+    """The operators' own part of the audit trail."""
+    trail = AuditTrail(
+        config.audit.dir / "operators",
+        config.agent.name,
+        secrets.read_key(config.audit.key, KeyKind.AUDIT),
+        keep_days=config.audit.keep_days,
+    )
+    try:
+        yield trail
+    finally:
+        trail.close()
 
 
 def print_rows(rows: Sequence[Mapping[str, object]], *, as_json: bool, nothing: str) -> None:

@@ -5,24 +5,28 @@ from __future__ import annotations
 import getpass
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import click
 
-from ferry_format.keys import KeyKind
-from ferry_runtime import secrets
-from ferry_runtime.audit import AuditTrail
 from ferry_runtime.commands.configured import EXIT_CODES
 from ferry_runtime.commands.failure import fail
 from ferry_runtime.logs import ITEMS_MAX
 from inner_agent import lookup, operator_orders, verifier_service
 from inner_agent import status as status_screen
 from inner_agent.at_rest import PayloadCipher
-from inner_agent.command_frame import CONFIG, JSON, load, moment, parse_hex, print_rows
+from inner_agent.command_frame import (
+    CONFIG,
+    JSON,
+    load,
+    moment,
+    operators_trail,
+    parse_hex,
+    print_rows,
+)
 from inner_agent.config import InnerConfig
 from inner_agent.quarantine import QuarantineReader
 
@@ -174,7 +178,7 @@ def _ordered(
     hidden = len(chunks) < _SHOWN_CHUNKS
     done: list[int] = []
     with (
-        _trail(config) as trail,
+        operators_trail(config) as trail,
         click.progressbar(chunks, label=event, file=sys.stderr, hidden=hidden) as shown,
     ):
         for chunk in shown:
@@ -216,21 +220,6 @@ def _positions(config: InnerConfig, message_ids: Iterable[str]) -> dict[str, int
             fail(f"{text}: no such message was received")
         positions[text] = found[0].record.position
     return positions
-
-
-@contextmanager
-def _trail(config: InnerConfig) -> Iterator[AuditTrail]:
-    """The operators' own part of the audit trail."""
-    trail = AuditTrail(
-        config.audit.dir / "operators",
-        config.agent.name,
-        secrets.read_key(config.audit.key, KeyKind.AUDIT),
-        keep_days=config.audit.keep_days,
-    )
-    try:
-        yield trail
-    finally:
-        trail.close()
 
 
 def _say_done(positions: dict[str, int], done: list[int], word: str, otherwise: str) -> None:

@@ -39,6 +39,13 @@ _DISCARD: Final = (
     f"WHERE position = ? AND {_may_become(State.DISCARDED)}"
 )
 
+_DELIVERED: Final = """
+INSERT INTO deliveries (position, message_id, channel, state, attempts, settled_at_ms)
+VALUES (?, ?, ?, 'delivered', 1, ?)
+ON CONFLICT (position) DO UPDATE SET
+  state = excluded.state, reason = NULL, settled_at_ms = excluded.settled_at_ms
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRow:
@@ -52,6 +59,15 @@ class DeliveryRow:
     reason: str | None
     first_attempt_at_ms: int | None
     settled_at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A message that waits: its position, id and channel."""
+
+    position: int
+    message_id: bytes
+    channel: str
 
 
 def counts(path: Path) -> dict[str, dict[State, int]]:
@@ -124,6 +140,20 @@ def discard(
         raise ValueError(f"the reason must be 1 to {REASON_CHARS_MAX} printable characters")
     settled_at_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     return _apply(path, _DISCARD, [(reason, settled_at_ms, position) for position in positions])
+
+
+def record_delivered(path: Path, messages: Sequence[Waiting], *, now_ms: int | None = None) -> None:
+    """Record that messages were delivered, as something else than this database knows.
+
+    For a database from a backup, and while the replayer does not run: it would not see it. Raises
+    StorageFault.
+    """
+    settled_at_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+    with _open(path) as connection, transaction(connection):
+        connection.executemany(
+            _DELIVERED,
+            [(one.position, one.message_id, one.channel, settled_at_ms) for one in messages],
+        )
 
 
 def _apply(path: Path, order: str, values: Sequence[tuple[Any, ...]]) -> list[int]:

@@ -16,28 +16,17 @@ import uvloop
 
 from ferry_format.reasons import FerryError
 from ferry_runtime import logs
-from ferry_runtime.commands.configured import EXIT_CODES, load_checked
+from ferry_runtime.commands.configured import EXIT_CODES
 from ferry_runtime.commands.doctor import DOCTOR_EXIT_CODES, tell
 from ferry_runtime.commands.failure import fail
 from ferry_runtime.commands.failure import run as run_command
 from ferry_runtime.logs import event
+from outer_agent import backup_commands, service
 from outer_agent import resend as resending
-from outer_agent import service
 from outer_agent import status as status_screen
-from outer_agent.checks import check_outer
-from outer_agent.config import OuterConfig, load_config
+from outer_agent.command_frame import CONFIG, load
 from outer_agent.doctor import examine
 from outer_agent.new_stream import set_aside
-from outer_agent.policy import OuterPolicy, load_policy
-
-_CONFIG = click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default="/etc/ferry-outer/outer.toml",
-    show_default=True,
-    help="The system administrator's file.",
-)
 
 
 @click.group(epilog=EXIT_CODES)
@@ -46,10 +35,10 @@ def cli() -> None:
 
 
 @cli.command(epilog=EXIT_CODES)
-@_CONFIG
+@CONFIG
 def run(config_path: Path) -> None:
     """Run the agent until it is told to stop (SIGTERM)."""
-    config, policy = _load(config_path)
+    config, policy = load(config_path)
     logs.configure(config.agent.name)
     try:
         uvloop.run(service.run(config, policy))
@@ -71,10 +60,10 @@ def run(config_path: Path) -> None:
 
 
 @cli.command(epilog=EXIT_CODES)
-@_CONFIG
+@CONFIG
 def check(config_path: Path) -> None:
     """Check configuration, policy, keys and folders as a whole; change nothing."""
-    config, policy = _load(config_path)
+    config, policy = load(config_path)
     click.echo(
         f"{config_path}: good. Lane {policy.lane}, {len(config.sources)} sources,"
         f" {len(policy.channels)} channels, {len(policy.senders)} senders."
@@ -82,18 +71,18 @@ def check(config_path: Path) -> None:
 
 
 @cli.command(epilog=EXIT_CODES)
-@_CONFIG
+@CONFIG
 @click.option("--json", "as_json", is_flag=True, help="The same as one JSON object.")
 def status(config_path: Path, *, as_json: bool) -> None:
     """Say on one screen how the agent is: exit code 1 if it is not well."""
-    found = status_screen.look(_load(config_path)[0])
+    found = status_screen.look(load(config_path)[0])
     click.echo(status_screen.as_json(found) if as_json else status_screen.as_text(found))
     if not found.well:
         sys.exit(1)
 
 
 @cli.command(epilog=DOCTOR_EXIT_CODES)
-@_CONFIG
+@CONFIG
 @click.option("--json", "as_json", is_flag=True, help="The same as one JSON object.")
 def doctor(config_path: Path, *, as_json: bool) -> None:
     """Find out what is wrong, on which side, and what to do. The agent may run or not.
@@ -105,7 +94,7 @@ def doctor(config_path: Path, *, as_json: bool) -> None:
 
 
 @cli.command(epilog=EXIT_CODES)
-@_CONFIG
+@CONFIG
 @click.option(
     "--range",
     "stretch",
@@ -122,14 +111,26 @@ def doctor(config_path: Path, *, as_json: bool) -> None:
     metavar="MOMENT",
     help="All files sealed since 90m, 2h or 3d ago, or since 2026-11-23T08:00.",
 )
-def resend(config_path: Path, stretch: str | None, slip: str | None, since: str | None) -> None:
+@click.option(
+    "--spool",
+    "other_spool",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A spool that was set aside or restored (spool-….db), in place of the agent's own.",
+)
+def resend(
+    config_path: Path,
+    stretch: str | None,
+    slip: str | None,
+    since: str | None,
+    other_spool: Path | None,
+) -> None:
     """Publish spooled files again, byte for byte. The agent may run or not.
 
     What the inner has already is recognised there and dropped.
     """
     wanted = _wanted(stretch, slip, since)
-    config = _load(config_path)[0]
-    spool_path = service.spool_path(config.agent.state_dir)
+    config = load(config_path)[0]
+    spool_path = other_spool or service.spool_path(config.agent.state_dir)
     resending.become_the_agent(spool_path)
     report = resending.resend(spool_path, config.medium.path, wanted)
     click.echo(f"published again: {report.published} files")
@@ -140,14 +141,14 @@ def resend(config_path: Path, stretch: str | None, slip: str | None, since: str 
 
 
 @cli.command("new-stream", epilog=EXIT_CODES)
-@_CONFIG
+@CONFIG
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def new_stream(config_path: Path, *, yes: bool) -> None:
     """Set the spool aside, so that the next start begins a new stream. The agent must not run.
 
     For a spool that was restored from an old backup. The inner's operator must accept the stream.
     """
-    config = _load(config_path)[0]
+    config = load(config_path)[0]
     spool_path = service.spool_path(config.agent.state_dir)
     resending.become_the_agent(spool_path)
     if not yes:
@@ -161,6 +162,10 @@ def new_stream(config_path: Path, *, yes: bool) -> None:
     )
 
 
+for _command in (backup_commands.backup, backup_commands.restore):
+    cli.add_command(_command)
+
+
 def _wanted(stretch: str | None, slip: str | None, since: str | None) -> resending.Wanted:
     if [stretch, slip, since].count(None) != len(("two", "of three")):
         raise click.UsageError("Name one of --range, --slip and --since.")
@@ -172,15 +177,6 @@ def _wanted(stretch: str | None, slip: str | None, since: str | None) -> resendi
         return lambda spool: resending.read_slip(text, spool.head().stream_id)
     since_ms = resending.parse_since(since or "", datetime.now().astimezone())
     return lambda spool: spool.sealed_since(since_ms)
-
-
-def _load(config_path: Path) -> tuple[OuterConfig, OuterPolicy]:
-    return load_checked(
-        config_path,
-        load_config,
-        lambda config: load_policy(config.policy.file, config.policy.security_admin),
-        check_outer,
-    )
 
 
 def main() -> None:

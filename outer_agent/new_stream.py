@@ -6,31 +6,33 @@ stream only when its operator accepts it.
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
 from pathlib import Path
 
 from ferry_runtime.sole_agent import SoleAgent
-from outer_agent.spool import Spool
+from ferry_runtime.whole_file import sync_folder
+from outer_agent.spool import Spool, large_folder
 
 
 def set_aside(spool_path: Path, now: datetime) -> Path:
-    """Rename the spool; returns where it is kept.
+    """Rename the spool and its large files; returns where it is kept.
 
     Raises FerryError(ALREADY_RUNNING), Unavailable, StorageFault or OSError.
     """
     with SoleAgent(spool_path.parent):
         spool = Spool.open_read_only(spool_path)
-        stream = spool.head().stream_id.hex()[:8]
+        kept = kept_name(spool_path, spool.head().stream_id, now)
         spool.close()
-        kept = spool_path.with_name(f"spool-{stream}-{now:%Y%m%dT%H%M%S}.db")
+        if large_folder(spool_path).exists():
+            large_folder(spool_path).rename(large_folder(kept))
         for suffix in ("", "-wal", "-shm"):
             part = spool_path.with_name(spool_path.name + suffix)
             if part.exists():
                 part.rename(kept.with_name(kept.name + suffix))
-        folder = os.open(spool_path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(spool_path.parent)
     return kept
+
+
+def kept_name(spool_path: Path, stream_id: bytes, now: datetime) -> Path:
+    """Where a spool of that stream is kept, beside the agent's own, when it is used no more."""
+    return spool_path.with_name(f"spool-{stream_id.hex()[:8]}-{now:%Y%m%dT%H%M%S}.db")

@@ -172,7 +172,7 @@ class Spool:
             # After a sync that failed, the WAL may hold a commit in the page cache alone: it is
             # written anew into the database before anything is built on it.
             self._database.execute("PRAGMA wal_checkpoint(FULL)").fetchall()
-            self._large = SpoolFiles(_large_folder(path))
+            self._large = SpoolFiles(large_folder(path))
             self._large.prepare(
                 digest
                 for (digest,) in self._database.execute(
@@ -205,7 +205,7 @@ class Spool:
         """Open an existing spool for `status` and `resend` beside a running agent."""
         spool = cls.__new__(cls)
         spool._path = path  # noqa: SLF001 - this is the other constructor
-        spool._large = SpoolFiles(_large_folder(path))  # noqa: SLF001
+        spool._large = SpoolFiles(large_folder(path))  # noqa: SLF001
         with _faults(path):
             uri = f"file:{path}?mode=ro"
             spool._database = sqlite3.connect(uri, uri=True, isolation_level=None)  # noqa: SLF001
@@ -497,7 +497,8 @@ def _index_key(fingerprint: Fingerprint) -> tuple[bytes, bytes]:
     return fingerprint.key_digest[:_DIGEST_BYTES], fingerprint.body_digest[:_DIGEST_BYTES]
 
 
-def _large_folder(path: Path) -> Path:
+def large_folder(path: Path) -> Path:
+    """Where the large ferry files of the spool at `path` lie."""
     return path.with_name(f"{path.stem}.files")
 
 

@@ -42,6 +42,11 @@ def load_checked(
     return config, policy
 
 
+def load_alone(path: Path, load_config: Callable[[Path], _Config]) -> _Config:
+    """The system administrator's file alone, for commands that need no policy and no key."""
+    return _or_exit(lambda: load_config(path))
+
+
 def _or_exit(load: Callable[[], _Loaded]) -> _Loaded:
     try:
         return load()

@@ -3,13 +3,15 @@
 A pair of agents is stopped in the midst of everything: messages delivered, waiting, dead, held by
 a gap, on the medium only; an object journaled and one on the medium. What each released version
 leaves is kept under its number; later versions must go on from it (test_upgrade.py). What is
-published there stays byte for byte, keys included: they are for tests only.
+published there stays byte for byte, keys included: they are for tests only. The commit is the code
+that made it, for test_one_version_back.py: make it from a commit that is whole.
 """
 
 from __future__ import annotations
 
 import hashlib
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -189,6 +191,8 @@ def keep(folder: Path, version: str) -> Path:
         shutil.copytree(folder / name, kept / name, ignore=shutil.ignore_patterns(*MADE_ANEW))
     for key in (kept / "keys").glob("*.key"):
         key.write_text(MARK + key.read_text())
+    told = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, check=True)
+    (kept / "commit").write_bytes(told.stdout)
     return kept
 
 
