@@ -65,6 +65,17 @@ disk.
 | cores | validators a side | messages/s | processor time a message |
 | --- | --- | --- | --- |
 """
+VALIDATORS = """
+## Validators
+
+Microseconds a message, on the samples of `validators/profiles/` and on large messages made of them:
+judged and rebuilt in one process, and what the sandboxed worker adds to it (two pipes, one message
+at a time, or as many at once as wait under load). The least of many turns; each message is judged
+so on both sides.
+
+| family | bytes | validator | worker adds, one at a time | worker adds, in batches |
+| --- | --- | --- | --- | --- |
+"""
 LIMITS = """
 ## What keeps it from the targets
 
@@ -103,6 +114,7 @@ def page(measured: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
         parts += [CORES, *_cores(results["cores"]["rows"])]
     parts += ["\n## Processor time a message, at saturation on disk\n\n"]
     parts += ["| stage | figure |\n| --- | --- |\n", *_stages(results["cpu.stages"])]
+    parts += [VALIDATORS, *_validators(results)]
     parts += [*_memory(results["memory.flat"]["samples"]), _picture(pictures, "memory.svg")]
     total_us = results["cpu.stages"]["total_us"]
     bound = machine["cpus"] * 1e6 / total_us
@@ -153,6 +165,17 @@ def _cores(rows: list[Mapping[str, Any]]) -> Iterator[str]:
 def _stages(figures: Mapping[str, float]) -> Iterator[str]:
     for name, value in figures.items():
         yield _row(name.removesuffix("_us"), f"{value:,.0f} µs")
+
+
+def _validators(results: Mapping[str, Any]) -> Iterator[str]:
+    for name, one in results.items():
+        if not name.startswith("validators."):
+            continue
+        for size in ("small", "large"):
+            times = [
+                f"{one[size][key]:,.0f} µs" for key in ("us", "worker_us", "worker_batched_us")
+            ]
+            yield _row(f"`{name}`", f"{one[size]['bytes']:,}", *times)
 
 
 def _memory(samples: list[Mapping[str, Any]]) -> Iterator[str]:

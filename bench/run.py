@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from bench import backlog, curves, figures, floors, objects, processes
+from bench import backlog, curves, figures, floors, objects, processes, validators
 from bench.site import CONTENT, ROOT, Site
 
 RESULTS = ROOT / "bench" / "results.json"
@@ -177,6 +177,7 @@ def main() -> None:
 def parts(disk: Path, plan: Plan) -> list[Callable[[], dict[str, dict[str, object]]]]:
     """What is measured, in this order."""
     return [
+        validators.measure,
         *([partial(measure, MEMORY, "memory", plan)] if MEMORY.is_dir() else []),
         partial(measure, disk, "disk", plan),
         partial(objects.measure, disk, plan.objects_mb, plan.runs),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,9 +43,10 @@ def named(value: object) -> str | None:
     return getattr(value, "file", None)
 
 
-@pytest.fixture
-def policies(tmp_path: Path) -> tuple[OuterPolicy, InnerPolicy]:
+@pytest.fixture(scope="module")
+def policies(tmp_path_factory: pytest.TempPathFactory) -> tuple[OuterPolicy, InnerPolicy]:
     """Both sides' policies with a channel of every profile."""
+    tmp_path = tmp_path_factory.mktemp("keys")
     receiver = make_key(tmp_path, KeyKind.RECEIVE, "receiver").public
     sender = make_key(tmp_path, KeyKind.SIGN, "sender").public
     channels = [f"{name}.1" for name in names()]

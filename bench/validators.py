@@ -1,0 +1,127 @@
+"""Microseconds a message that each family's validator takes, and what the worker adds.
+
+On the profiles' samples, and on large messages made of them: in this process, in a worker one at a
+time, and in a worker as many at once as wait under load. The least of many turns counts: what else
+the machine does only adds to it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from validators.profiles import load
+from validators.registry import ContentSpec
+from validators.verdict import Accepted, Verdict
+from validators.worker import WorkerPool
+
+SECONDS_A_SIZE = 0.8
+TURNS_MIN = 3
+AT_ONCE = 64
+CHANNEL = "measured"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A family's sample, and how a large message is made of it."""
+
+    family: str
+    profile: str
+    sample: str
+    grown: Callable[[bytes], bytes]
+
+
+def measure() -> dict[str, dict[str, object]]:
+    """The figures of every family, as `validators.FAMILY`."""
+    return {f"validators.{case.family}": _figures(case) for case in CASES}
+
+
+def _figures(case: Case) -> dict[str, object]:
+    profile = load(case.profile)
+    spec = ContentSpec(profile.content, profile.schemas, profile.order_by)
+    judge = profile.validator().validate
+    sample = profile.accepted[case.sample]
+    with WorkerPool({CHANNEL: spec}, deadline_s=10) as pool:
+        return {
+            size: _times(judge, pool, payload)
+            for size, payload in (("small", sample), ("large", case.grown(sample)))
+        }
+
+
+def _times(
+    judge: Callable[[bytes], Verdict], pool: WorkerPool, payload: bytes
+) -> dict[str, object]:
+    verdict = judge(payload)
+    assert isinstance(verdict, Accepted), verdict
+    # Under a megabyte, so that they go as one batch.
+    together = max(1, min(AT_ONCE, 1_000_000 // len(payload)))
+    turns = []
+    until = time.perf_counter() + SECONDS_A_SIZE
+    while time.perf_counter() < until or len(turns) < TURNS_MIN:
+        # One after the other, so that whatever slows the machine slows all three.
+        turns.append(
+            (
+                _seconds(lambda: judge(payload)),
+                _seconds(lambda: pool.validate_many([(CHANNEL, payload)])),
+                _seconds(lambda: pool.validate_many([(CHANNEL, payload)] * together)) / together,
+            )
+        )
+    alone, one, batched = (min(times) * 1e6 for times in zip(*turns, strict=True))
+    return {
+        "bytes": len(payload),
+        "us": round(alone, 1),
+        "worker_us": round(one - alone, 1),
+        "worker_batched_us": round(batched - alone, 1),
+        "batch": together,
+    }
+
+
+def _seconds(act: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    act()
+    return time.perf_counter() - began
+
+
+def _lines(prefix: bytes, end: bytes, times: int) -> Callable[[bytes], bytes]:
+    """The lines that begin with `prefix` stand `times` times."""
+
+    def grown(payload: bytes) -> bytes:
+        lines = payload.removesuffix(end).split(end)
+        repeated = [line for line in lines if line.startswith(prefix)]
+        return end.join([*lines, *repeated * (times - 1), b""])
+
+    return grown
+
+
+def _items(key: str, times: int) -> Callable[[bytes], bytes]:
+    """The last item of a list stands `times` times; a Bundle's copies have no URL of their own."""
+
+    def grown(payload: bytes) -> bytes:
+        message = json.loads(payload)
+        item = {name: value for name, value in message[key][-1].items() if name != "fullUrl"}
+        message[key] += [item] * (times - 1)
+        return json.dumps(message, ensure_ascii=False).encode()
+
+    return grown
+
+
+def _element(name: str, times: int) -> Callable[[bytes], bytes]:
+    """The first element of this name stands `times` times."""
+
+    def grown(payload: bytes) -> bytes:
+        begin, end = payload.index(f"<{name}>".encode()), payload.index(f"</{name}>".encode())
+        end += len(f"</{name}>")
+        return payload[:begin] + payload[begin:end] * times + payload[end:]
+
+    return grown
+
+
+CASES = (
+    Case("hl7v2", "result", "two-kilobytes-r01.hl7", _lines(b"OBX", b"\r", 80)),
+    Case("json", "payment", "payment.json", _items("items", 199)),
+    Case("fhir", "prescription-fhir", "two-drugs.json", _items("entry", 55)),
+    Case("xml", "discharge-summary", "summary.xml", _element("entry", 1000)),
+    Case("csv", "settlement", "statement.csv", _lines(b"WX-", b"\r\n", 1000)),
+)
