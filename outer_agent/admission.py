@@ -14,6 +14,10 @@ from ferry_format.reasons import Refused
 from outer_agent.policy import OuterChannel
 
 _DIGEST_BYTES: Final = 32
+_OTHER_NAMES: Final = {
+    "text/xml": "application/xml",  # RFC 7303, 9.2; SOAP 1.1 comes as such
+    "application/soap+xml": "application/xml",  # whether it may be SOAP, the content policy says
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,7 @@ def _is_content_type(declared: str | None, expected: str) -> bool:
     if declared is None:
         return True
     media_type = declared.split(";", 1)[0].strip().lower()
+    media_type = _OTHER_NAMES.get(media_type, media_type)
     own = expected.split(";", 1)[0]
     # What +json is, is also application/json (RFC 6839), and many senders of FHIR say so.
     general = f"application/{own.rpartition('+')[2]}" if "+" in own else own

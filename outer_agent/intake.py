@@ -32,7 +32,7 @@ from outer_agent.commit import Outcome, Reuse
 from outer_agent.metrics import OuterMetrics
 from outer_agent.object_crossing import Crossing, ObjectCrossing, ReadExactly, Scan, Validation
 from outer_agent.outcomes import AuditRecord, OutcomeRecord
-from outer_agent.policy import OuterChannel
+from outer_agent.policy import OuterChannel, SoapReplySection
 from outer_agent.virus_scan import VirusScan
 from validators.hl7v2.header import read_header
 from validators.verdict import Accepted
@@ -111,6 +111,11 @@ class Intake:
         """Whether a payload is an HL7 v2 batch, to be handed over by `submit_batch`."""
         known = self._channels.get(channel)
         return known is not None and batches.is_batch(known, payload)
+
+    def soap_reply(self, channel: str) -> SoapReplySection | None:
+        """How a channel's callers are answered in SOAP; None if they are not."""
+        known = self._channels.get(channel)
+        return None if known is None else known.soap_reply
 
     def takes_objects(self, channel: str) -> bool:
         """Whether the channel's messages are objects: to be read part by part."""

@@ -15,8 +15,16 @@ from ferry_runtime.policy import load_signed
 from ferry_runtime.problem_words import Mistake
 from ferry_runtime.setting_types import Name, ReceiveToken, Sha256Hex, Switch, Text
 from validators.policy import ContentPolicy, SchemaFile
+from validators.policy.terms import matches
 
 MessageBytes = Annotated[int, Strict(), Field(ge=1, le=limits.MESSAGE_BYTES_MAX)]
+ElementName = Annotated[
+    str,
+    matches(
+        r"\{[^{}\s<>&]*\}[A-Za-z_][A-Za-z0-9_.-]{0,99}",
+        "write an element as {namespace}name, or {}name for one without a namespace",
+    ),
+]
 BatchMessages = Annotated[int, Strict(), Field(ge=1, le=10_000)]
 
 
@@ -63,6 +71,19 @@ class SenderSection(Section):
         return self
 
 
+class SoapReplySection(Section):
+    """How HTTP sources answer a SOAP call: with an MCCI_IN000002UV01 as text in one element."""
+
+    response: ElementName = Field(
+        default="{urn:hl7-org:v3}HIPMessageServerResponse",
+        description="The element in the SOAP body, as {namespace}name.",
+    )
+    result: ElementName = Field(
+        default="{urn:hl7-org:v3}payload",
+        description="The element in it that holds the message; {}name for one without namespace.",
+    )
+
+
 class OuterChannel(Section):
     """One channel as the outer admits messages to it."""
 
@@ -96,6 +117,10 @@ class OuterChannel(Section):
     batch_messages_max: BatchMessages = Field(default=500, description="Most messages in a batch.")
     batch_bytes_max: MessageBytes = Field(
         default=4 * 1024 * 1024, description="Largest batch, in bytes."
+    )
+    soap_reply: SoapReplySection | None = Field(
+        default=None,
+        description="Where it stands, HTTP sources answer in SOAP instead of JSON.",
     )
     virus_scan: Switch = Field(
         default=False,
@@ -136,6 +161,16 @@ class OuterChannel(Section):
             raise Mistake(
                 f'has {min(idle)} without batches = "split", where it does nothing',
                 'Add batches = "split", or remove it.',
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _soap_is_answered_where_it_is_taken(self) -> Self:
+        xml = self.content.xml
+        if self.soap_reply is not None and (xml is None or xml.soap != "strip"):
+            raise Mistake(
+                "answers in SOAP, and takes none",
+                'Add soap = "strip" to content.xml, or remove soap_reply.',
             )
         return self
 

@@ -20,6 +20,7 @@ from outer_agent.batches import BatchOutcome
 from outer_agent.commit import Outcome
 from outer_agent.metrics import OuterMetrics
 from outer_agent.object_crossing import ReadExactly
+from outer_agent.policy import SoapReplySection
 from outer_agent.senders import SenderDirectory
 
 
@@ -32,6 +33,10 @@ class Intaking(Protocol):
 
     async def submit(self, submission: Submission) -> Receipt:
         """The receipt of a message that is durable now. Raises Refused or Unavailable."""
+        ...
+
+    def soap_reply(self, channel: str) -> SoapReplySection | None:
+        """How a channel's callers are answered in SOAP; None if they are not."""
         ...
 
     def takes_objects(self, channel: str) -> bool:

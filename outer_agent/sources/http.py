@@ -3,7 +3,8 @@
 202 with the message id means: custody taken, durable. Refusals are application/problem+json
 (RFC 9457); 429 and 503 carry Retry-After. An `Idempotency-Key` header makes a repeated request
 known: it gets the first one's receipt and crosses once. An HL7 v2 batch, where its channel splits
-those, is answered with what became of each of its messages.
+those, is answered with what became of each of its messages. A SOAP call, where its channel says so,
+is answered by a SOAP response.
 
 On a channel for objects the body is read part by part, one ahead of what is durable; its length
 must be told in advance (Content-Length).
@@ -32,8 +33,9 @@ from outer_agent.admission import ObjectSubmission, Receipt, Submission
 from outer_agent.batches import BatchOutcome
 from outer_agent.config import HttpSource
 from outer_agent.outcomes import UNIDENTIFIED
+from outer_agent.policy import SoapReplySection
 from outer_agent.senders import certificate_names
-from outer_agent.sources import problem
+from outer_agent.sources import problem, soap_reply
 from outer_agent.sources.base import Surroundings
 from outer_agent.sources.tls import HANDSHAKE_S, server_context
 
@@ -48,6 +50,7 @@ _LINGER_S: Final = 2.0
 _IDLE_S: Final = 75.0
 _HEADER_BYTES_MAX: Final = 8190
 _HEADERS_MAX: Final = 64
+_CALL: Final = web.RequestKey("ferry.call", soap_reply.CallIds)
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -132,13 +135,26 @@ class HttpListener:
         return server()
 
     async def _post(self, request: web.Request) -> web.Response:
+        channel = request.match_info["channel"]
+        reply = self._surroundings.intake.soap_reply(channel)
         try:
-            taken = await self._take(request, request.match_info["channel"])
+            taken = await self._take(request, channel)
         except FerryError as failure:
+            if reply is not None:
+                return self._in_soap(request, reply, failure)
             return _response(problem.problem(failure))
+        if reply is not None and isinstance(taken, Receipt):
+            return self._in_soap(request, reply, taken)
         if isinstance(taken, BatchOutcome) and not taken.is_taken:
             return _response(problem.of_batch(taken))
         return web.Response(status=202, body=_told(taken), content_type="application/json")
+
+    def _in_soap(
+        self, request: web.Request, reply: SoapReplySection, outcome: Receipt | FerryError
+    ) -> web.Response:
+        ids = request.get(_CALL, soap_reply.read_ids(b""))
+        now_ms = self._surroundings.clock_ms()
+        return _response(soap_reply.answer(reply, ids, outcome, now_ms, request.content_type))
 
     async def _take(self, request: web.Request, channel: str) -> Receipt | BatchOutcome:
         intake, sender = self._surroundings.intake, UNIDENTIFIED
@@ -170,6 +186,9 @@ class HttpListener:
             raise Refused(reasons.CHANNEL_UNKNOWN)
         declared, duplicate_key = _declared_type(request), _duplicate_key(request)
         payload = await self._read_body(request, limit)
+        if self._surroundings.intake.soap_reply(channel) is not None:
+            request[_CALL] = ids = soap_reply.read_ids(payload)
+            duplicate_key = duplicate_key or ids.duplicate_key
         return Submission(
             channel, sender, payload, declared, duplicate_key, self._surroundings.clock_ms()
         )
@@ -291,5 +310,5 @@ def _response(answer: problem.Problem) -> web.Response:
         status=answer.status,
         headers=answer.headers,
         body=answer.body,
-        content_type=problem.CONTENT_TYPE,
+        content_type=answer.content_type,
     )

@@ -37,6 +37,7 @@ class Problem:
     status: int
     headers: dict[str, str]
     body: bytes
+    content_type: str = CONTENT_TYPE
 
 
 def problem(failure: FerryError) -> Problem:

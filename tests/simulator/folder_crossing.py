@@ -51,10 +51,13 @@ def folder_crossing(
     outer_options: str = "",
     inner_options: str = "",
     tables: str = "",
+    outer_tables: str = "",
+    senders: str = "",
 ) -> Iterator[FolderCrossing]:
     """Start a pair whose one channel has this content policy (TOML); end it afterwards.
 
-    The options are keys of the channel, `tables` of both agents' configurations.
+    The options are keys of the channel, `tables` of both agents' configurations, `outer_tables` of
+    the outer's; `senders` are more keys of the one sender.
     """
     drop, out = tmp_path / "drop", tmp_path / "out"
     drop.mkdir()
@@ -71,10 +74,10 @@ def folder_crossing(
             )
         ],
         f'[[sources]]\nkind = "folder"\nname = "drop"\npath = "{drop}"\n'
-        f'channel = "messages"\nsettle_s = 0.1\npoll_s = 0.1\n{tables}',
+        f'channel = "messages"\nsettle_s = 0.1\npoll_s = 0.1\n{tables}{outer_tables}',
         f'[[sinks]]\nkind = "folder"\nname = "folder"\npath = "{out}"\n'
         f'suffix = "{suffix}"\n{tables}',
-        '[[senders]]\nname = "hospital-front"\nlisteners = ["drop"]',
+        '[[senders]]\nname = "hospital-front"\nlisteners = ["drop"]\n' + senders,
     )
     pair.write()
     pair.start()

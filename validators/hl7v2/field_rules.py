@@ -50,10 +50,11 @@ class FieldRules:
     """A channel's rules, by segment."""
 
     def __init__(self, rules: Sequence[Hl7FieldRule]) -> None:
-        self._rules: dict[str, list[tuple[Place, Hl7FieldRule]]] = {}
+        self._rules: dict[str, list[tuple[Place, Hl7FieldRule, frozenset[str]]]] = {}
         for rule in rules:
             place = Place.parse(rule.at)
-            self._rules.setdefault(place.segment, []).append((place, rule))
+            table = frozenset(rule.values)
+            self._rules.setdefault(place.segment, []).append((place, rule, table))
 
     def check(self, message: Message) -> None:
         """Raise Refused(LIMIT_EXCEEDED, VALUE_NOT_ALLOWED) at the first field that breaks one."""
@@ -64,18 +65,18 @@ class FieldRules:
             if rules is None:
                 continue
             fields = segment.fields()
-            for place, rule in rules:
+            for place, rule, table in rules:
                 texts = list(place.texts(fields.at(place.field), message.separators))
-                _check(texts, rule, f"{place.name} (segment {number})")
+                _check(texts, rule, table, f"{place.name} (segment {number})")
 
 
-def _check(texts: list[str], rule: Hl7FieldRule, place: str) -> None:
+def _check(texts: list[str], rule: Hl7FieldRule, table: frozenset[str], place: str) -> None:
     if rule.repetitions_max is not None and len(texts) > rule.repetitions_max:
         raise Refused(LIMIT_EXCEEDED, f"{place}: more than {rule.repetitions_max} repetitions")
     for text in filter(None, texts):
         if rule.chars_max is not None and len(text) > rule.chars_max:
             raise Refused(LIMIT_EXCEEDED, f"{place}: more than {rule.chars_max} characters")
-        if rule.values and text not in rule.values:
+        if table and text not in table:
             raise Refused(VALUE_NOT_ALLOWED, place)
 
 

@@ -65,8 +65,8 @@ class Hl7FieldRule(PolicyModel):
     repetitions_max: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
         default=None, description="Most repetitions. Left out: no limit of its own."
     )
-    values: frozenset[str] = Field(
-        default=frozenset(),
+    values: tuple[str, ...] = Field(
+        default=(),
         description=(
             "The values of its table that may stand there, escape sequences as they stand; any, if "
             "none is named. HL7's null, two quotes, is a value too."

@@ -38,6 +38,11 @@ XmlRoot = Annotated[
 ]
 
 
+XmlParameter = Annotated[
+    str, matches(r"[^/{}@*:\s]+", "write the parameter's name, without a namespace")
+]
+
+
 class CdaPolicy(PolicyModel):
     """CDA R2 documents: which of them may cross, and what may be attached."""
 
@@ -50,6 +55,25 @@ class CdaPolicy(PolicyModel):
     )
     attachments: FileTypes = ()
     attachment_bytes_max: AttachmentBytesMax = 4 * 1024 * 1024
+
+
+class XmlCallPolicy(PolicyModel):
+    """A call that carries an XML message as text, as HIPMessageServer does: the message crosses."""
+
+    actions: Literal["any"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        description='Values of the action parameter with which messages may come, or "any".'
+    )
+    element: XmlRoot = Field(
+        default="{urn:hl7-org:v3}HIPMessageServer",
+        description="The call's element in the SOAP body, as {namespace}name.",
+    )
+    action: XmlParameter = Field(
+        default="action", description="Name of the parameter that says what is asked for."
+    )
+    message: XmlParameter = Field(
+        default="message",
+        description="Name of the parameter that holds the message, escaped or as CDATA.",
+    )
 
 
 class XmlPolicy(PolicyModel):
@@ -81,6 +105,10 @@ class XmlPolicy(PolicyModel):
             "strip: of a SOAP 1.1 or 1.2 envelope, the one child of its body crosses alone; its "
             "header never does. refuse: no envelope is taken."
         ),
+    )
+    call: XmlCallPolicy | None = Field(
+        default=None,
+        description="Where it stands, what a SOAP envelope holds must be such a call.",
     )
     cda: CdaPolicy | None = Field(
         default=None, description="Where it stands, every message must be a CDA R2 document."
@@ -129,6 +157,12 @@ class XmlPolicy(PolicyModel):
     def _a_schema_has_a_hash(self) -> Self:
         if (self.schema_file is None) != (self.schema_sha256 is None):
             raise ValueError("name schema_file and schema_sha256 together")
+        return self
+
+    @model_validator(mode="after")
+    def _a_call_comes_in_an_envelope(self) -> Self:
+        if self.call is not None and self.soap != "strip":
+            raise ValueError('a call comes in a SOAP envelope: add soap = "strip"')
         return self
 
     @model_validator(mode="after")

@@ -73,6 +73,23 @@ def decode(payload: bytes) -> str:
         raise Refused(NOT_DECODABLE, f"byte {len(payload) - len(body) + error.start}") from None
 
 
+def without_declaration(text: str) -> str:
+    """A document that stood as text in another one, without its XML declaration.
+
+    What that says of an encoding is past. Raises Refused(NOT_WELL_FORMED, VERSION_NOT_ALLOWED).
+    """
+    body = text.removeprefix("\ufeff").lstrip(" \t\r\n")
+    if re.match(r"<\?xml[ \t\r\n?]", body) is None:
+        return body
+    end = body.find("?>") + 2
+    declaration = _DECLARATION.fullmatch(body[:end].encode("utf-8", "replace"))
+    if declaration is None:
+        raise Refused(NOT_WELL_FORMED, "XML declaration")
+    if (declaration[1] or declaration[2]) != b"1.0":
+        raise Refused(VERSION_NOT_ALLOWED, "XML declaration")
+    return body[end:]
+
+
 def without_prolog(text: str, *, instructions_refused: bool) -> str:
     """The text from the root element's `<` on.
 

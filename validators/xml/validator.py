@@ -9,16 +9,18 @@ from ferry_format.reasons import (
     HEADER_INCOMPLETE,
     LIMIT_EXCEEDED,
     MESSAGE_TYPE_NOT_ALLOWED,
+    NOT_WELL_FORMED,
     Refused,
 )
 from validators.judging import judge
 from validators.order_key import digest_of
 from validators.verdict import Accepted, Verdict
 from validators.xml import cda, soap
+from validators.xml.calls import message_text
 from validators.xml.parse import drop_schema_hints, parse, write
 from validators.xml.paths import ValuePath, local_name_of
 from validators.xml.schema import Schema
-from validators.xml.source_text import decode, without_prolog
+from validators.xml.source_text import decode, without_declaration, without_prolog
 from validators.xml.whitelist import Whitelist
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ class XmlValidator:
         policy = self._policy
         refuses = policy.processing_instructions == "refuse"
         text = without_prolog(decode(payload), instructions_refused=refuses)
-        root = self._message(parse(text, policy))
+        root = self._message(parse(text, policy), refuses=refuses)
         # Before the schema judges: libxml2 itself would follow them.
         drop_schema_hints(root)
         self._whitelist.apply(root)
@@ -73,12 +75,19 @@ class XmlValidator:
             accepted, self._message_type(root), self._control_id_of(root), self._order_key(root)
         )
 
-    def _message(self, root: _Element) -> _Element:
+    def _message(self, root: _Element, *, refuses: bool) -> _Element:
         if not soap.is_soap(root):
             return root
         if self._policy.soap == "refuse":
             raise Refused(MESSAGE_TYPE_NOT_ALLOWED, "SOAP envelope")
-        return soap.message_in(root)
+        message = soap.message_in(root)
+        if self._policy.call is None:
+            return message
+        text = without_declaration(message_text(message, self._policy.call))
+        inner = parse(without_prolog(text, instructions_refused=refuses), self._policy)
+        if soap.is_soap(inner):
+            raise Refused(NOT_WELL_FORMED, "SOAP in a call")
+        return inner
 
     def _message_type(self, root: _Element) -> str:
         if self._policy.cda is not None:

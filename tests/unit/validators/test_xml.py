@@ -296,3 +296,84 @@ def test_only_the_signed_schema_serves() -> None:
         judged("<o/>", **schema_keys("o.xsd") | {"schema_sha256": "0" * 64})
     with pytest.raises(SchemaError, match="absent"):
         judged("<o/>", schema_file="other.xsd", schema_sha256="0" * 64)
+
+
+V3 = "urn:hl7-org:v3"
+INNER = f'<PRPA_IN1 xmlns="{V3}"><id extension="7"/><name>王</name></PRPA_IN1>'
+INNER_CROSSES = f'<PRPA_IN1 xmlns="{V3}"><id extension="7"></id><name>王</name></PRPA_IN1>'
+CALL = {"soap": "strip", "call": {"actions": ["S0026"]}}
+
+
+def escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def call(
+    message: str, action: str = "<action>S0026</action>", name: str = "HIPMessageServer"
+) -> str:
+    soap = "http://www.w3.org/2003/05/soap-envelope"
+    body = f'<{name} xmlns="{V3}">{action}<message>{message}</message></{name}>'
+    return f'<s:Envelope xmlns:s="{soap}"><s:Body>{body}</s:Body></s:Envelope>'
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        escaped(INNER),
+        f"<![CDATA[{INNER}]]>",
+        escaped('<?xml version="1.0" encoding="GB18030"?>\n' + INNER),
+        escaped("\n <?xml version='1.0'?><!-- hidden --><?p hidden?>" + INNER + "<!-- hidden -->"),
+    ],
+)
+def test_the_message_in_a_call_crosses_by_itself(message: str) -> None:
+    assert crossing(call(message), **CALL) == INNER_CROSSES
+    assert crossing(INNER, **CALL) == INNER_CROSSES
+
+
+def test_a_call_is_text_where_the_channel_does_not_open_calls() -> None:
+    assert "&lt;PRPA_IN1" in crossing(call(escaped(INNER)), soap="strip")
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (call(escaped(INNER), "<action>S0027</action>"), "message_type_not_allowed"),
+        (call(escaped(INNER), "<action/>"), "message_type_not_allowed"),
+        (call(escaped(INNER), name="OtherServer"), "message_type_not_allowed"),
+        (call(escaped(INNER), ""), "not_well_formed"),
+        (call(escaped(INNER), "<action>S0026</action>text"), "not_well_formed"),
+        (call(escaped(INNER), "<action>S0026</action><more/>"), "not_well_formed"),
+        (call(escaped(INNER), "<action>S0026</action><message/>"), "not_well_formed"),
+        (call(escaped(INNER), '<action xmlns="urn:x">S0026</action>'), "not_well_formed"),
+        (call(INNER), "not_well_formed"),
+        (call(""), "not_well_formed"),
+        (call(escaped(escaped(INNER))), "not_well_formed"),
+        (call(escaped(call(escaped(INNER)))), "not_well_formed"),
+        (call(escaped("<!DOCTYPE x [<!ENTITY e 'x'>]>" + INNER)), "doctype_not_allowed"),
+        (call(escaped('<?xml version="1.1"?>' + INNER)), "version_not_allowed"),
+        (call(escaped("<?xml ?>" + INNER)), "not_well_formed"),
+        (call(escaped("<?xml version='1.0'" + INNER)), "not_well_formed"),
+        (call(escaped(INNER.replace("王", "\u202e"))), "control_character"),
+        (call(escaped(INNER.replace("王", "&#x202e;"))), "control_character"),
+        (call(escaped("<a>" * 65 + "</a>" * 65)), "limit_exceeded"),
+    ],
+)
+def test_what_is_no_such_call_or_no_message_is_refused(message: str, code: str) -> None:
+    assert reason(message, **CALL) == code
+
+
+def test_the_whitelist_of_a_channel_with_calls_is_the_messages() -> None:
+    keys = CALL | {"roots": [f"{{{V3}}}PRPA_IN1"], "elements": ["/PRPA_IN1/id"]}
+    assert reason(call(escaped(INNER)), **keys) == "element_not_allowed"
+    stripped = crossing(call(escaped(INNER)), **keys, unknown_elements="strip")
+    assert stripped == f'<PRPA_IN1 xmlns="{V3}"><id extension="7"></id></PRPA_IN1>'
+    keys["roots"] = [f"{{{V3}}}PRPA_IN2"]
+    assert reason(call(escaped(INNER)), **keys) == "message_type_not_allowed"
+
+
+def test_other_vendors_calls_are_named_by_the_channel() -> None:
+    named = {"actions": "any", "element": "{urn:hl7-org:v3}Send", "action": "code"}
+    message = call(escaped(INNER), "<code>anything</code>", "Send")
+    assert crossing(message, soap="strip", call=named) == INNER_CROSSES
+    with pytest.raises(ValueError, match="add soap"):
+        judged(INNER, call=named)
