@@ -12,7 +12,7 @@ from validators.policy.hl7v2 import Hl7FieldRule, HL7v2Policy
 from validators.policy.json import JsonFile, JsonPolicy
 from validators.policy.objects import OBJECT_BYTES_MAX, ObjectPolicy
 from validators.policy.terms import PAYLOAD_BYTES_MAX, CharsetName, OrderBy
-from validators.policy.xml import CdaPolicy, XmlCallPolicy, XmlPolicy
+from validators.policy.xml import CdaPolicy, XmlCallPolicy, XmlPolicy, XmlSchemaPart
 
 __all__ = [
     "OBJECT_BYTES_MAX",
@@ -32,4 +32,5 @@ __all__ = [
     "SchemaFile",
     "XmlCallPolicy",
     "XmlPolicy",
+    "XmlSchemaPart",
 ]

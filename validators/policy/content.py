@@ -45,6 +45,9 @@ class ContentPolicy(PolicyModel):
 
     def schema_files(self) -> Iterator[SchemaFile]:
         """Every schema that the family names."""
-        for key, family in (("json", self.json_), ("fhir", self.fhir), ("xml", self.xml)):
+        for key, family in (("json", self.json_), ("fhir", self.fhir)):
             if family is not None and family.schema_file and family.schema_sha256:
                 yield SchemaFile(key, family.schema_file, family.schema_sha256)
+        if self.xml is not None:
+            for file, sha256 in self.xml.schema_digests.items():
+                yield SchemaFile("xml", file, sha256)

@@ -16,6 +16,7 @@ from validators.policy.terms import (
     Sha256Hex,
     matches,
 )
+from validators.xml import shared_documents
 
 _XML_STEP = r"/(\{[^{}]*\})?[^/{}@*\s]+"
 XmlValuePath = Annotated[
@@ -30,6 +31,14 @@ XmlElementPath = Annotated[
     matches(
         rf"({_XML_STEP})+(/\*\*)?",
         "write an absolute path as /order/patient/name, or /order/items/** for all below",
+    ),
+]
+XmlAttributePath = Annotated[
+    str,
+    matches(
+        rf"({_XML_STEP})+(/@(\{{[^{{}}]*\}})?[^/{{}}@*\s]+|/@\*|/\*\*)",
+        "write a path to an attribute as /order/@id, /order/@* for all of that element, or "
+        "/order/items/** for all of it and below",
     ),
 ]
 XmlRoot = Annotated[
@@ -53,8 +62,34 @@ class CdaPolicy(PolicyModel):
         default="any",
         description="Template ids of which a document must name one (templateId/@root).",
     )
+    standard: Literal["any", "WS/T 500"] = Field(
+        default="any",
+        description=(
+            "WS/T 500: each document must be one of its 53 shared documents, known by code and "
+            "template alike (C0001 and 2.16.156.10011.2.1.1.21)."
+        ),
+    )
     attachments: FileTypes = ()
     attachment_bytes_max: AttachmentBytesMax = 4 * 1024 * 1024
+
+    @model_validator(mode="after")
+    def _codes_are_the_standards(self) -> Self:
+        if self.standard == "WS/T 500" and self.documents != "any":
+            unknown = [each for each in self.documents if each not in shared_documents.NAMES]
+            if unknown:
+                raise ValueError(f"WS/T 500 has the codes C0001 to C0053, and no {unknown[0]}")
+        return self
+
+
+class XmlSchemaPart(PolicyModel):
+    """A file that the schema includes or imports."""
+
+    file: Annotated[str, Field(min_length=1)] = Field(
+        description="Its name in the policy's folder, to which locations are relative."
+    )
+    sha256: Sha256Hex = Field(
+        description="SHA-256 of the file, 64 lower-case hex digits (sha256sum FILE)."
+    )
 
 
 class XmlCallPolicy(PolicyModel):
@@ -88,11 +123,20 @@ class XmlPolicy(PolicyModel):
             "/order/items/** with all below. A step without {namespace} is in the root's."
         )
     )
+    attributes: Literal["any"] | Annotated[tuple[XmlAttributePath, ...], Field(min_length=1)] = (
+        Field(
+            default="any",
+            description=(
+                'Attributes that may cross, or "any": /order/@id, /order/@{namespace}name, '
+                "/order/@* for all of that element, /order/items/** for all of it and below."
+            ),
+        )
+    )
     unknown_elements: Literal["refuse", "strip"] = Field(
         default="refuse",
         description=(
-            "refuse: a message with another element is refused. strip: it crosses without that "
-            "element and what stands in it."
+            "refuse: a message with another element or attribute is refused. strip: it crosses "
+            "without it and what stands in it."
         ),
     )
     processing_instructions: Literal["drop", "refuse"] = Field(
@@ -117,11 +161,14 @@ class XmlPolicy(PolicyModel):
         default=None,
         description=(
             "File of an XML Schema (1.0) that each message must satisfy, in the policy's folder "
-            "or below; one file, without include and import."
+            "or below. What it includes or imports stands in schema_parts."
         ),
     )
     schema_sha256: Sha256Hex | None = Field(
         default=None, description="SHA-256 of that file, 64 lower-case hex digits (sha256sum FILE)."
+    )
+    schema_parts: tuple[XmlSchemaPart, ...] = Field(
+        default=(), description="Files that the schema includes or imports; no other is read."
     )
     control_id: XmlValuePath | None = Field(
         default=None,
@@ -157,7 +204,20 @@ class XmlPolicy(PolicyModel):
     def _a_schema_has_a_hash(self) -> Self:
         if (self.schema_file is None) != (self.schema_sha256 is None):
             raise ValueError("name schema_file and schema_sha256 together")
+        if self.schema_parts and self.schema_file is None:
+            raise ValueError("schema_parts are parts of a schema_file: name it, or remove them")
+        names = {self.schema_file, *(part.file for part in self.schema_parts)}
+        if len(names) != 1 + len(self.schema_parts):
+            raise ValueError("a schema file is named twice")
         return self
+
+    @property
+    def schema_digests(self) -> dict[str, str]:
+        """The SHA-256 of every schema file, by its name."""
+        digests = {part.file: part.sha256 for part in self.schema_parts}
+        if self.schema_file is not None and self.schema_sha256 is not None:
+            digests[self.schema_file] = self.schema_sha256
+        return digests
 
     @model_validator(mode="after")
     def _a_call_comes_in_an_envelope(self) -> Self:

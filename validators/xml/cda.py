@@ -1,7 +1,8 @@
 """CDA R2 documents: the header's required parts, what document it is, and attached bodies.
 
 These are checks of structure after the standard's chapter 4.2, for no official CDA.xsd comes with
-the ferry. The Chinese shared documents (WS/T 500) are CDA documents with a typeId of their own.
+the ferry. The Chinese shared documents (WS/T 500) are CDA documents with a typeId of their own;
+`shared_documents` knows which of them a document is.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ferry_format.reasons import (
     Refused,
 )
 from validators import embedded
+from validators.xml import shared_documents
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -63,6 +65,8 @@ def check(root: _Element, policy: CdaPolicy) -> None:
     for name in _REQUIRED_PARTS:
         if root.find(f"{_HL7}{name}") is None:
             raise Refused(HEADER_INCOMPLETE, name)
+    if policy.standard == "WS/T 500":
+        _check_shared(root)
     if policy.documents != "any" and document_code(root) not in policy.documents:
         raise Refused(MESSAGE_TYPE_NOT_ALLOWED, "code")
     if policy.templates != "any":
@@ -70,6 +74,21 @@ def check(root: _Element, policy: CdaPolicy) -> None:
         if named.isdisjoint(policy.templates):
             raise Refused(MESSAGE_TYPE_NOT_ALLOWED, "templateId")
     _check_files(root, policy)
+
+
+def _check_shared(root: _Element) -> None:
+    """A document of WS/T 500 says what it is twice, and the same both times."""
+    code = root.find(f"{_HL7}code")
+    if (
+        code is None
+        or code.get("code") not in shared_documents.NAMES
+        or code.get("codeSystem") != shared_documents.CODE_SYSTEM
+    ):
+        raise Refused(MESSAGE_TYPE_NOT_ALLOWED, "code")
+    named = {each.get("root") for each in root.findall(f"{_HL7}templateId")}
+    kinds = {shared_documents.BY_TEMPLATE.get(each) for each in named} - {None}
+    if kinds != {code.get("code")}:
+        raise Refused(MESSAGE_TYPE_NOT_ALLOWED, "templateId")
 
 
 def document_code(root: _Element) -> str:

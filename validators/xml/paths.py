@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Self
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-_STEP: Final = re.compile(r"/((?:\{[^{}]*\})?[^/{}]+)")
+_STEP: Final = re.compile(r"/(@?(?:\{[^{}]*\})?[^/{}]+)")
 SUBTREE: Final = "**"
 
 

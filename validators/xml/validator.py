@@ -43,7 +43,7 @@ class XmlValidator:
     ) -> None:
         self._policy = policy
         named = policy.schema_file
-        self._schema = None if named is None else Schema(named, policy.schema_sha256, schemas)
+        self._schema = None if named is None else Schema(named, policy.schema_digests, schemas)
         self._whitelist = Whitelist(policy)
         self._control_id = None if policy.control_id is None else ValuePath.parse(policy.control_id)
         self._order_by = None if order_by is None else ValuePath.parse(order_by)

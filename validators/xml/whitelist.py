@@ -1,20 +1,24 @@
-"""Which root elements and which elements below them may cross."""
+"""Which root elements, which elements below them and which attributes may cross."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ferry_format.reasons import ELEMENT_NOT_ALLOWED, MESSAGE_TYPE_NOT_ALLOWED, Refused
 from validators.xml.paths import SUBTREE, namespace_of, step_of, steps_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lxml.etree import _Element
 
     from validators.policy import XmlPolicy
 
+_ANY: Final = "*"
+
 
 class Whitelist:
-    """A channel's roots and element paths, prepared once."""
+    """A channel's roots, element paths and attribute paths, prepared once."""
 
     def __init__(self, policy: XmlPolicy) -> None:
         self._roots = policy.roots
@@ -25,6 +29,8 @@ class Whitelist:
         whole = [path[:-1] if path[-1] == SUBTREE else path for path in paths]
         # Who names an element means its ancestors too: it cannot stand without them.
         self._named = frozenset(path[:n] for path in whole for n in range(1, len(path) + 1))
+
+        self._attributes = None if policy.attributes == "any" else _Attributes(policy.attributes)
 
     def apply(self, root: _Element) -> None:
         """Refuse what the channel does not name, or take it out of the tree where it says strip.
@@ -39,6 +45,26 @@ class Whitelist:
             if path not in self._named:
                 raise Refused(ELEMENT_NOT_ALLOWED, "root element")
             self._below(root, path, namespace)
+        if self._attributes is not None:
+            namespace = namespace_of(root.tag)
+            path = (step_of(root.tag, namespace),)
+            self._judge_attributes(root, path, namespace, self._attributes)
+
+    def _judge_attributes(
+        self, element: _Element, path: tuple[str, ...], namespace: str, named: _Attributes
+    ) -> None:
+        if path in named.subtrees:
+            return
+        for name in element.keys():  # noqa: SIM118 - an element iterates over its children
+            if named.allow(path, name):
+                continue
+            if not self._strips:
+                place = f"/{'/'.join(path)}" if named.knows(path) else "an element without any"
+                raise Refused(ELEMENT_NOT_ALLOWED, f"an attribute of {place}")
+            del element.attrib[name]
+        for child in element:
+            child_path = (*path, step_of(child.tag, namespace))
+            self._judge_attributes(child, child_path, namespace, named)
 
     def _below(self, element: _Element, path: tuple[str, ...], namespace: str) -> None:
         if path in self._subtrees:
@@ -51,6 +77,22 @@ class Whitelist:
                 _remove(element, child)
             else:
                 raise Refused(ELEMENT_NOT_ALLOWED, f"below /{'/'.join(path)}")
+
+
+class _Attributes:
+    """The attributes that a channel names, each by its element's path and its own name."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        steps = [steps_of(each) for each in paths]
+        self.subtrees = frozenset(each[:-1] for each in steps if each[-1] == SUBTREE)
+        self._named = frozenset((each[:-1], each[-1][1:]) for each in steps if each[-1] != SUBTREE)
+        self._paths = frozenset(each[:-1] for each in steps)
+
+    def allow(self, path: tuple[str, ...], name: str) -> bool:
+        return (path, name) in self._named or (path, _ANY) in self._named
+
+    def knows(self, path: tuple[str, ...]) -> bool:
+        return path in self._paths
 
 
 def _remove(parent: _Element, child: _Element) -> None:

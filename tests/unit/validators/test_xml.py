@@ -11,6 +11,8 @@ from validators.json_schema import SchemaError
 from validators.order_key import digest_of
 from validators.policy import XmlPolicy
 from validators.verdict import Accepted, Rejected
+from validators.xml import shared_documents
+from validators.xml.schema import Schema
 from validators.xml.validator import XmlValidator
 
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
@@ -377,3 +379,182 @@ def test_other_vendors_calls_are_named_by_the_channel() -> None:
     assert crossing(message, soap="strip", call=named) == INNER_CROSSES
     with pytest.raises(ValueError, match="add soap"):
         judged(INNER, call=named)
+
+
+def shared(number: int, **changed: str) -> str:
+    header = {
+        "typeId": '<typeId root="2.16.840.1.113883.1.3" extension="POCD_MT000040"/>',
+        "templateId": f'<templateId root="2.16.156.10011.2.1.1.{number + 20}"/>',
+        "code": f'<code code="C{number:04}" codeSystem="2.16.156.10011.2.4"/>',
+    }
+    return document(**(header | changed))
+
+
+SHARED = {"documents": "any", "standard": "WS/T 500"}
+
+
+def test_the_shared_documents_are_known_by_code_and_template() -> None:
+    assert len(shared_documents.NAMES) == len(set(shared_documents.NAMES.values())) == 53
+    for number in range(1, 54):
+        verdict = judged(shared(number), cda=SHARED)
+        assert isinstance(verdict, Accepted)
+        assert verdict.message_type == f"C{number:04}"
+        assert verdict.message_type in shared_documents.NAMES
+    # As published samples of the standard have them.
+    for code, template in (
+        ("C0001", 21),
+        ("C0004", 24),
+        ("C0032", 52),
+        ("C0049", 69),
+        ("C0053", 73),
+    ):
+        assert shared_documents.template_of(code) == f"2.16.156.10011.2.1.1.{template}"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"templateId": '<templateId root="2.16.156.10011.2.1.1.22"/>'},
+        {"templateId": '<templateId root="2.16.156.10011.2.1.1.1"/>'},
+        {"templateId": ""},
+        {
+            "templateId": '<templateId root="2.16.156.10011.2.1.1.21"/>'
+            '<templateId root="2.16.156.10011.2.1.1.22"/>'
+        },
+        {"code": '<code code="C0001" codeSystem="2.16.840.1.113883.6.1"/>'},
+        {"code": '<code code="C0001"/>'},
+        {"code": '<code code="C0054" codeSystem="2.16.156.10011.2.4"/>'},
+        {"code": '<code code="C0002" codeSystem="2.16.156.10011.2.4"/>'},
+    ],
+)
+def test_a_document_that_says_two_things_is_no_shared_document(changed) -> None:
+    assert reason(shared(1, **changed), cda=SHARED) == "message_type_not_allowed"
+
+
+def test_a_channel_names_shared_documents_by_code() -> None:
+    assert judged(shared(7), cda=SHARED | {"documents": ["C0007"]})
+    assert reason(shared(8), cda=SHARED | {"documents": ["C0007"]}) == "message_type_not_allowed"
+    with pytest.raises(ValueError, match="no C0054"):
+        judged(shared(7), cda=SHARED | {"documents": ["C0007", "C0054"]})
+
+
+ATTRIBUTES = '<o id="1" hidden="2" xml:lang="zh"><n a="3" b="4"/><m c="5"><k d="6"/></m></o>'
+XML_NS = "http://www.w3.org/XML/1998/namespace"
+
+
+@pytest.mark.parametrize(
+    ("named", "rebuilt"),
+    [
+        (["/o/@id"], '<o id="1"><n></n><m><k></k></m></o>'),
+        ([f"/o/@{{{XML_NS}}}lang"], '<o xml:lang="zh"><n></n><m><k></k></m></o>'),
+        (["/o/n/@*", "/o/m/@a"], '<o><n a="3" b="4"></n><m><k></k></m></o>'),
+        (["/o/m/**"], '<o><n></n><m c="5"><k d="6"></k></m></o>'),
+        (
+            ["/o/**"],
+            '<o hidden="2" id="1" xml:lang="zh"><n a="3" b="4"></n><m c="5"><k d="6"></k></m></o>',
+        ),
+        (["/x/**"], "<o><n></n><m><k></k></m></o>"),
+    ],
+)
+def test_only_the_attributes_that_a_channel_names_cross(named, rebuilt) -> None:
+    assert crossing(ATTRIBUTES, attributes=named, unknown_elements="strip") == rebuilt
+    refused = judged(ATTRIBUTES, attributes=named)
+    if named == ["/o/**"]:
+        assert isinstance(refused, Accepted)
+    else:
+        assert isinstance(refused, Rejected)
+        assert refused.reason.code == "element_not_allowed"
+        assert not {"hidden", "lang"} & set(refused.place.split())
+
+
+def test_elements_and_attributes_are_named_apart() -> None:
+    keys = {"elements": ["/o/n"], "attributes": ["/o/n/@a"], "unknown_elements": "strip"}
+    assert crossing(ATTRIBUTES, **keys) == '<o><n a="3"></n></o>'
+
+
+def test_a_control_id_may_stand_in_an_attribute_of_a_namespace() -> None:
+    verdict = judged(ATTRIBUTES, control_id=f"/o/@{{{XML_NS}}}lang")
+    assert isinstance(verdict, Accepted)
+    assert verdict.control_id == "zh"
+
+
+XS = "http://www.w3.org/2001/XMLSchema"
+SET = {
+    "order.xsd": f"""<s:schema xmlns:s="{XS}" xmlns:t="urn:t" targetNamespace="urn:o">
+<s:import namespace="urn:t" schemaLocation="parts/types.xsd"/><s:include schemaLocation="more.xsd"/>
+<s:element name="o" type="t:short"/></s:schema>""",
+    "parts/types.xsd": f"""<s:schema xmlns:s="{XS}" xmlns="urn:t" targetNamespace="urn:t">
+<s:include schemaLocation="../%E5%9F%BA%E7%A1%80.xsd"/>
+<s:simpleType name="short"><s:restriction base="text"><s:maxLength value="3"/></s:restriction>
+</s:simpleType></s:schema>""",
+    "基础.xsd": f"""<s:schema xmlns:s="{XS}">
+<s:simpleType name="text"><s:restriction base="s:string"/></s:simpleType></s:schema>""",
+    "more.xsd": f"""<s:schema xmlns:s="{XS}" targetNamespace="urn:o">
+<s:element name="p" type="s:int"/></s:schema>""",
+}
+
+
+def schema_set(files: dict[str, str]) -> XmlValidator:
+    data = {name: text.encode() for name, text in files.items()}
+    digests = {name: hashlib.sha256(each).hexdigest() for name, each in data.items()}
+    main, *parts = files
+    keys = {
+        "schema_file": main,
+        "schema_sha256": digests[main],
+        "schema_parts": [{"file": name, "sha256": digests[name]} for name in parts],
+    }
+    return XmlValidator(XmlPolicy.model_validate(ANY | keys), data)
+
+
+@pytest.mark.parametrize(
+    ("message", "fits"),
+    [
+        ('<o xmlns="urn:o">abc</o>', True),
+        ('<o xmlns="urn:o">abcd</o>', False),
+        ('<p xmlns="urn:o">1</p>', True),
+        ('<p xmlns="urn:o">x</p>', False),
+    ],
+)
+def test_a_schema_of_several_files_judges_as_one(message: str, fits) -> None:
+    verdict = schema_set(SET).validate(message.encode())
+    assert isinstance(verdict, Accepted) == fits
+
+
+@pytest.mark.parametrize(
+    ("name", "location"),
+    [
+        ("more.xsd", "http://127.0.0.1:1/x.xsd"),
+        ("more.xsd", "file:///etc/passwd"),
+        ("more.xsd", "/more.xsd"),
+        ("more.xsd", "../order.xsd"),
+        ("more.xsd", "parts/../missing.xsd"),
+        ("parts/types.xsd", "more.xsd"),
+    ],
+)
+def test_a_schema_reaches_nothing_outside_its_set(name: str, location: str) -> None:
+    changed = SET[name].replace("<s:", f'<s:include schemaLocation="{location}"/><s:', 2)
+    changed = changed.replace(f'<s:include schemaLocation="{location}"/>', "", 1)
+    with pytest.raises(SchemaError, match="which schema_parts does not name"):
+        schema_set(SET | {name: changed})
+
+
+def test_every_file_of_a_set_is_the_one_that_was_signed_for() -> None:
+    data = {name: text.encode() for name, text in SET.items()}
+    digests = {name: hashlib.sha256(each).hexdigest() for name, each in data.items()}
+    for name in SET:
+        with pytest.raises(SchemaError, match="SHA-256"):
+            Schema("order.xsd", digests, data | {name: data[name] + b" "})
+        with pytest.raises(SchemaError, match="absent"):
+            Schema("order.xsd", digests, {k: v for k, v in data.items() if k != name})
+    with pytest.raises(SchemaError, match="DOCTYPE"):
+        schema_set(SET | {"more.xsd": "<!DOCTYPE s>" + SET["more.xsd"]})
+
+
+def test_schema_parts_belong_to_a_schema_and_stand_once() -> None:
+    part = {"file": "a.xsd", "sha256": "0" * 64}
+    with pytest.raises(ValueError, match="parts of a schema_file"):
+        XmlPolicy.model_validate(ANY | {"schema_parts": [part]})
+    with pytest.raises(ValueError, match="named twice"):
+        XmlPolicy.model_validate(
+            ANY | {"schema_file": "a.xsd", "schema_sha256": "0" * 64, "schema_parts": [part]}
+        )
