@@ -13,11 +13,13 @@ PACKAGES := spin gcc libc6-dev strace
 INSTALL  := DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES)
 
 # Unpacked, not installed: an installed Prometheus or clamd would start a service.
-# $(1): the package; $(2): the programs wanted of it.
+# $(1): the package; $(2): the programs wanted of it; $(3): what else is to be done with it.
 UNPACK = ( aside=$$(mktemp -d) && trap 'rm -rf "$$aside"' EXIT && cd "$$aside" \
 	&& { apt-get download -qq $(1) || { apt-get update -qq && apt-get download -qq $(1); }; } \
-	&& dpkg-deb -x $(1)_*.deb . && cp $(2) "$(CURDIR)/$(BIN)/" \
+	&& dpkg-deb -x $(1)_*.deb . && cp $(2) "$(CURDIR)/$(BIN)/" $(if $(3),&& $(3)) \
 	) >/dev/null 2>&1
+# Alertmanager finds its templates there and nowhere else.
+TEMPLATES = mkdir -p /usr/share/prometheus && cp -r usr/share/prometheus/alertmanager /usr/share/prometheus/
 # The libraries that clamd runs with start nothing.
 CLAMD_LIBRARIES = DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 	$$(apt-cache depends clamav-daemon | sed -n 's/^ *Depends: \(lib[^<]*\)$$/\1/p') >/dev/null 2>&1
@@ -65,6 +67,10 @@ packages: setup ## Install what tests use beside Python, if root may (done by te
 	@{ command -v prometheus && command -v promtool; } >/dev/null || test -x $(BIN)/promtool \
 	  || $(call UNPACK,prometheus,usr/bin/prometheus usr/bin/promtool) \
 	  || echo "make: tests with Prometheus are left out; install the package prometheus for them"
+	@{ command -v prometheus-alertmanager || test -x $(BIN)/prometheus-alertmanager; } >/dev/null \
+	  || { test "$$(id -u)" = 0 \
+	       && $(call UNPACK,prometheus-alertmanager,usr/bin/prometheus-alertmanager,$(TEMPLATES)); } \
+	  || echo "make: a test with Alertmanager is left out; install prometheus-alertmanager for it"
 	@{ command -v clamd || test -x /usr/sbin/clamd || test -x $(BIN)/clamd; } >/dev/null \
 	  || { test "$$(id -u)" = 0 && $(call UNPACK,clamav-daemon,usr/sbin/clamd) && $(CLAMD_LIBRARIES); } \
 	  || echo "make: tests with a virus scanner are left out; install the package clamav-daemon for them"

@@ -61,6 +61,7 @@ from inner_agent.diagnosis import Arrivals, NewestFile, SinkSeen
 from inner_agent.journal import JournalReader, StreamRecord
 from inner_agent.policy import load_policy
 from inner_agent.quarantine import QuarantineReader
+from inner_agent.replayer_service import certificate_files
 from inner_agent.verifier import DELIVERY_NAME
 from inner_agent.verifier_metrics import METRICS_FILE_NAME
 from inner_agent.verifier_service import journal_path, owner_uid
@@ -190,14 +191,7 @@ def _secrets(parts: InnerParts) -> Iterator[Finding]:
 
 
 def _certificates(parts: InnerParts) -> Iterator[Finding]:
-    paths = [
-        path
-        for one in parts.sinks
-        if not isinstance(one, FolderSink)
-        for path in (one.tls_ca, one.tls_certificate)
-        if path is not None
-    ]
-    for path in dict.fromkeys(paths):
+    for path in dict.fromkeys(one.path for one in certificate_files(parts.sinks)):
         try:
             validity = host.validity(path)
         except (OSError, ValueError):

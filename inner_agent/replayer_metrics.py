@@ -9,6 +9,8 @@ from prometheus_client import Counter, Gauge, Histogram
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+PREFIX: Final = "ferry_inner"
+
 # From a tenth of the data sheets' one millisecond up to a sink that was down for an hour.
 DELIVERY_SECONDS_BUCKETS: Final = (
     0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3600,
@@ -71,5 +73,11 @@ class ReplayerMetrics:
         self.undurable = Gauge(
             "ferry_inner_undurable_outcomes",
             "Outcomes not yet on disk: what a power cut now would make the ferry repeat.",
+            registry=registry,
+        )
+        self.key_expiry = Gauge(
+            "ferry_inner_sender_key_expiry_timestamp_seconds",
+            "Unix time (not_after in the policy) from which no key of a sender is taken any more.",
+            ("sender",),
             registry=registry,
         )

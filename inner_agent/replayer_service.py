@@ -11,7 +11,9 @@ import logging
 import math
 import signal
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -23,20 +25,21 @@ from ferry_format.reasons import Unavailable
 from ferry_runtime import notify, secrets
 from ferry_runtime.addresses import parse_listen
 from ferry_runtime.audit import AuditTrail
+from ferry_runtime.host_metrics import CertificateFile, HostMetrics, watch_process
 from ferry_runtime.logs import event
 from ferry_runtime.observation import ObservationServer
 from inner_agent import journal_schema, sinks
 from inner_agent.at_rest import PayloadCipher
 from inner_agent.channel_pipeline import Route
-from inner_agent.config import InnerConfig
+from inner_agent.config import FolderSink, InnerConfig, SinkSection
 from inner_agent.delivery import DeliveryPolicy, State
 from inner_agent.delivery_store import DeliveryStore, Outcome
 from inner_agent.hint import HINT_NAME, HintReader
 from inner_agent.journal import JournalReader
-from inner_agent.policy import InnerPolicy
+from inner_agent.policy import InnerPolicy, SenderSection
 from inner_agent.replay_journal import ReplayJournal
 from inner_agent.replayer import Replayer, ReplayerTimes
-from inner_agent.replayer_metrics import ReplayerMetrics
+from inner_agent.replayer_metrics import PREFIX, ReplayerMetrics
 from inner_agent.verifier import DELIVERY_NAME
 from inner_agent.verifier_metrics import METRICS_FILE_NAME
 from inner_agent.verifier_service import journal_path
@@ -72,6 +75,8 @@ async def run(config: InnerConfig, rules: InnerPolicy) -> None:
             return
         registry = CollectorRegistry()
         metrics = ReplayerMetrics(registry)
+        _watch_host(registry, config)
+        _show_key_expiry(metrics, rules)
         prom = state_dir / METRICS_FILE_NAME
         metrics.verifier_silent.set_function(partial(_silent_s, prom))
         replayer = Replayer(
@@ -159,6 +164,40 @@ async def _journal(config: InnerConfig, asked: asyncio.Event) -> JournalReader |
             await asyncio.wait_for(asked.wait(), _JOURNAL_LOOK_S)
             return None
     return JournalReader(path, cipher)
+
+
+def _watch_host(registry: CollectorRegistry, config: InnerConfig) -> None:
+    watch_process(registry, f"{PREFIX}_replayer")
+    host = HostMetrics(registry, PREFIX)
+    host.watch_folders({"agent.state_dir": config.agent.state_dir, "audit.dir": config.audit.dir})
+    host.read_certificates(certificate_files(config.sinks))
+
+
+def certificate_files(sections: Iterable[SinkSection]) -> Iterator[CertificateFile]:
+    """Every certificate that the sinks name."""
+    for one in sections:
+        if not isinstance(one, FolderSink):
+            for setting, path in (("tls_ca", one.tls_ca), ("tls_certificate", one.tls_certificate)):
+                if path is not None:
+                    yield CertificateFile(one.name, setting, path)
+
+
+def _show_key_expiry(metrics: ReplayerMetrics, rules: InnerPolicy) -> None:
+    for sender, until in key_expiry(rules.senders).items():
+        metrics.key_expiry.labels(sender).set(until.timestamp())
+
+
+def key_expiry(senders: Iterable[SenderSection]) -> dict[str, datetime]:
+    """When the last key of each sender runs out; without those of whom one never does."""
+    ends: dict[str, list[datetime | None]] = {}
+    for one in senders:
+        if not one.revoked:
+            ends.setdefault(one.name, []).append(one.not_after)
+    return {
+        sender: max(end for end in found if end is not None)
+        for sender, found in ends.items()
+        if None not in found
+    }
 
 
 def _routes(rules: InnerPolicy) -> list[Route]:

@@ -11,6 +11,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, write_to_textfile
 
+PREFIX: Final = "ferry_inner_verifier"
 METRICS_FILE_NAME: Final = "verifier.prom"
 
 # From a memory-backed medium's half a millisecond up to a medium that was away for an hour.

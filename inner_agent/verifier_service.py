@@ -18,6 +18,7 @@ from ferry_format.medium.reader import MediumReader
 from ferry_format.medium.watch import Watch
 from ferry_runtime import notify, policy, secrets
 from ferry_runtime.audit import AuditTrail
+from ferry_runtime.host_metrics import WorkersEnded, watch_process
 from inner_agent.at_rest import PayloadCipher
 from inner_agent.config import InnerConfig, MediumSection
 from inner_agent.intake_decisions import ChannelRule
@@ -25,7 +26,7 @@ from inner_agent.journal_writer import JournalWriter
 from inner_agent.policy import InnerPolicy
 from inner_agent.retention import RetentionPolicy
 from inner_agent.verifier import Verifier, VerifierSettings
-from inner_agent.verifier_metrics import VerifierMetrics
+from inner_agent.verifier_metrics import PREFIX, VerifierMetrics
 from inner_agent.virus_scan import ScannedValidators
 from inner_agent.workplace import Validators
 from validators.registry import ContentSpec, build
@@ -55,6 +56,7 @@ def run(config: InnerConfig, rules: InnerPolicy) -> None:
     )
     journal = JournalWriter(journal_path(state_dir), cipher)
     watch = Watch()
+    registry = CollectorRegistry()
     try:
         with WorkerPool(
             specs,
@@ -62,6 +64,8 @@ def run(config: InnerConfig, rules: InnerPolicy) -> None:
             sandbox_required=config.validators.sandbox_required,
             on_progress=notify.watchdog,
         ) as pool:
+            registry.register(WorkersEnded(PREFIX, lambda: pool.workers_ended))
+            watch_process(registry, PREFIX)
             verifier = Verifier(
                 _settings(config, rules, specs),
                 medium=MediumReader(config.medium.path, owner_uid(config.medium)),
@@ -69,7 +73,7 @@ def run(config: InnerConfig, rules: InnerPolicy) -> None:
                 opener=opener,
                 validators=_validators(pool, config, rules),
                 journal=journal,
-                metrics=VerifierMetrics(CollectorRegistry()),
+                metrics=VerifierMetrics(registry),
                 audit=audit,
             )
             for number in (signal.SIGTERM, signal.SIGINT):

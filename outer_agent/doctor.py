@@ -50,7 +50,7 @@ from outer_agent.config import (
 )
 from outer_agent.medium_probe import probe_as
 from outer_agent.policy import load_policy
-from outer_agent.service import spool_path
+from outer_agent.service import certificate_files, spool_path
 from outer_agent.spool import Spool, StreamHead
 from outer_agent.status import count_channels, parse_samples
 
@@ -173,14 +173,7 @@ def _secrets(parts: OuterParts) -> Iterator[Finding]:
 
 
 def _certificates(parts: OuterParts) -> Iterator[Finding]:
-    paths = [
-        path
-        for one in parts.sources
-        if isinstance(one, ServerSource)
-        for path in (one.tls_certificate, one.tls_client_ca)
-        if path is not None
-    ]
-    for path in dict.fromkeys(paths):
+    for path in dict.fromkeys(one.path for one in certificate_files(parts.sources)):
         try:
             validity = host.validity(path)
         except (OSError, ValueError):

@@ -6,6 +6,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+PREFIX: Final = "ferry_outer"
+
 UNKNOWN_CHANNEL: Final = "unknown"
 """The label for channels that do not exist: a sender must not be able to make labels."""
 

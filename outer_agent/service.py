@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,15 +28,16 @@ from ferry_format.reasons import Refused, StorageFault, Unavailable
 from ferry_runtime import notify, policy, secrets
 from ferry_runtime.addresses import parse_listen
 from ferry_runtime.audit import AuditTrail
+from ferry_runtime.host_metrics import CertificateFile, HostMetrics, WorkersEnded, watch_process
 from ferry_runtime.logs import event
 from ferry_runtime.observation import ObservationServer
 from ferry_runtime.sole_agent import SoleAgent
 from ferry_runtime.whole_file import create_file
 from outer_agent import freshness
 from outer_agent.commit import Committer
-from outer_agent.config import OuterConfig
+from outer_agent.config import OuterConfig, ServerSource, SourceSection
 from outer_agent.intake import Intake
-from outer_agent.metrics import OuterMetrics
+from outer_agent.metrics import PREFIX, OuterMetrics
 from outer_agent.object_crossing import Validation
 from outer_agent.policy import OuterPolicy
 from outer_agent.publisher import Publisher, Retention
@@ -107,6 +108,7 @@ async def run(config: OuterConfig, rules: OuterPolicy) -> None:
 async def _start(config: OuterConfig, rules: OuterPolicy) -> _Parts:
     metrics_registry = CollectorRegistry()
     metrics = OuterMetrics(metrics_registry)
+    _watch_host(metrics_registry, config)
     audit = AuditTrail(
         config.audit.dir,
         config.agent.name,
@@ -143,6 +145,7 @@ async def _start(config: OuterConfig, rules: OuterPolicy) -> _Parts:
         config.intake.validator_processes,
         sandbox_required=config.intake.sandbox_required,
     )
+    metrics_registry.register(WorkersEnded(PREFIX, lambda: pool.workers_ended))
     scan = None if config.scanner is None else VirusScan(config.scanner)
     intake = Intake(
         {channel.name: channel for channel in rules.channels},
@@ -211,6 +214,26 @@ def _readiness(publisher: Publisher, listening: asyncio.Event) -> tuple[bool, st
         return True, ""
     why = f"{reason.code} ({publisher.shortage})" if publisher.shortage else reason.code
     return False, f"{why}: {reason.action}"
+
+
+def _watch_host(registry: CollectorRegistry, config: OuterConfig) -> None:
+    watch_process(registry, PREFIX)
+    host = HostMetrics(registry, PREFIX)
+    host.watch_folders({"agent.state_dir": config.agent.state_dir, "audit.dir": config.audit.dir})
+    host.read_certificates(certificate_files(config.sources))
+
+
+def certificate_files(sources: Iterable[SourceSection]) -> Iterator[CertificateFile]:
+    """Every certificate that the sources name."""
+    for one in sources:
+        if isinstance(one, ServerSource):
+            settings = {
+                "tls_certificate": one.tls_certificate,
+                "tls_client_ca": one.tls_client_ca,
+            }
+            for setting, path in settings.items():
+                if path is not None:
+                    yield CertificateFile(one.name, setting, path)
 
 
 def _validation(pool: WorkerPool, scan: VirusScan | None, rules: OuterPolicy) -> Validation:

@@ -2,84 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import re
-import subprocess
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from tests.fault.killed_pair import CountingSink
 from tests.simulator.clients import MllpSender, code_of
 from tests.simulator.ferry_pair import Channel, FerryPair, free_port
 from tests.simulator.messages import adt
+from tests.simulator.monitoring import RULES, SHIPPED, Alertmanager, Prometheus
 from tests.simulator.programs import find_program
 
-RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "alerts.yml"
 CONTENT = '[channels.content.hl7v2]\nmessages = ["ADT^A01"]\nsegments = "any"'
-SERVER = find_program("prometheus")
 
 pytestmark = [
     pytest.mark.timeout(180),
-    pytest.mark.skipif(SERVER is None, reason="Prometheus is not there (make packages)"),
+    pytest.mark.skipif(
+        find_program("prometheus") is None or find_program("prometheus-alertmanager") is None,
+        reason="Prometheus or its Alertmanager is not there (make packages)",
+    ),
 ]
-
-
-class Prometheus:
-    """The server, with our rules, looking each second; waits of rules are cut to a second."""
-
-    def __init__(self, folder: Path, pair: FerryPair) -> None:
-        assert SERVER is not None
-        self._port = free_port()
-        folder.mkdir()
-        (folder / "alerts.yml").write_text(re.sub(r"for: \w+", "for: 1s", RULES.read_text()))
-        targets = {"ferry-outer": pair.outer_metrics_port, "ferry-inner": pair.inner_metrics_port}
-        configuration = {
-            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "rule_files": ["alerts.yml"],
-            "scrape_configs": [
-                {"job_name": name, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
-                for name, port in targets.items()
-            ],
-        }
-        (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
-        with (folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [
-                    SERVER,
-                    f"--config.file={folder / 'prometheus.yml'}",
-                    f"--storage.tsdb.path={folder / 'data'}",
-                    f"--web.listen-address=127.0.0.1:{self._port}",
-                ],
-                stderr=log,
-            )
-
-    def close(self) -> None:
-        self._process.terminate()
-        self._process.wait(20)
-
-    def ask(self, path: str, **parameters: str) -> Any:
-        query = urllib.parse.urlencode(parameters)
-        url = f"http://127.0.0.1:{self._port}/api/v1/{path}?{query}"
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return json.loads(answer.read())["data"]
-
-    def is_up(self) -> bool:
-        try:
-            found = self.ask("query", query="up == 1")["result"]
-        except OSError:
-            return False
-        return len(found) == 2
-
-    def firing(self) -> set[str]:
-        alerts = self.ask("alerts")["alerts"]
-        return {one["labels"]["alertname"] for one in alerts if one["state"] == "firing"}
 
 
 @pytest.fixture
@@ -101,39 +45,56 @@ def hospital(tmp_path: Path) -> Iterator[tuple[FerryPair, int, int]]:
         pair.kill(name)
 
 
-def test_a_dead_sink_is_told_and_so_is_its_return(
-    hospital: tuple[FerryPair, int, int], tmp_path: Path
+@pytest.fixture
+def alertmanager(tmp_path: Path) -> Iterator[Alertmanager]:
+    server = Alertmanager(tmp_path / "alertmanager")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def prometheus(
+    hospital: tuple[FerryPair, int, int], alertmanager: Alertmanager, tmp_path: Path
+) -> Iterator[Prometheus]:
+    pair = hospital[0]
+    targets = {"ferry-outer": pair.outer_metrics_port, "ferry-inner": pair.inner_metrics_port}
+    server = Prometheus(tmp_path / "prometheus", targets, alertmanager.port)
+    yield server
+    server.close()
+
+
+def test_a_dead_sink_is_told_once_and_so_is_its_return(
+    hospital: tuple[FerryPair, int, int], prometheus: Prometheus, alertmanager: Alertmanager
 ) -> None:
     pair, mllp_port, sink_port = hospital
-    prometheus = Prometheus(tmp_path / "prometheus", pair)
-    try:
-        wait(prometheus.is_up, pair)
-        assert "FerrySinkDown" not in prometheus.firing()
-        sender = MllpSender(mllp_port)
-        assert code_of(sender.send(adt("0"))) == "AA"
-        sender.close()
-        wait(lambda: "FerrySinkDown" in prometheus.firing(), pair)
-        [told] = [
-            one
-            for one in prometheus.ask("alerts")["alerts"]
-            if one["labels"]["alertname"] == "FerrySinkDown"
-        ]
-        assert told["labels"]["sink"] == "his"
-        sink = CountingSink(sink_port)
-        wait(lambda: sink.arrived == [0], pair)
-        wait(lambda: "FerrySinkDown" not in prometheus.firing(), pair)
-        sink.close()
-        assert prometheus.firing() == set()
-        every_rule_was_evaluated(prometheus)
-    finally:
-        prometheus.close()
+    wait(prometheus.is_up, pair)
+    assert "FerrySinkDown" not in prometheus.firing()
+    sender = MllpSender(mllp_port)
+    assert code_of(sender.send(adt("0"))) == "AA"
+    sender.close()
+    wait(lambda: "FerrySinkDown" in prometheus.firing(), pair)
+    [told] = [
+        one
+        for one in prometheus.ask("alerts")["alerts"]
+        if one["labels"]["alertname"] == "FerrySinkDown"
+    ]
+    assert told["labels"]["sink"] == "his"
+    wait(lambda: ("firing", "FerrySinkDown") in alertmanager.told, pair)
+    sink = CountingSink(sink_port)
+    wait(lambda: sink.arrived == [0], pair)
+    wait(lambda: ("resolved", "FerrySinkDown") in alertmanager.told, pair)
+    sink.close()
+    assert prometheus.firing() == set()
+    assert [status for status, _ in alertmanager.told] == ["firing", "resolved"]
+    every_rule_was_evaluated(prometheus)
 
 
 def every_rule_was_evaluated(prometheus: Prometheus) -> None:
     """Against real metrics, each expression is one that Prometheus can compute."""
     rules = [rule for group in prometheus.ask("rules")["groups"] for rule in group["rules"]]
-    assert len(rules) == RULES.read_text().count("- alert:")
-    assert {rule["health"] for rule in rules} == {"ok"}
+    text = "".join((SHIPPED / name).read_text() for name in RULES)
+    assert len(rules) == text.count("- alert:") + text.count("- record:")
+    assert [rule["name"] for rule in rules if rule["health"] != "ok"] == []
 
 
 def wait(holds: Callable[[], bool], pair: FerryPair, timeout_s: float = 40) -> None:

@@ -1,4 +1,4 @@
-"""Every command that the operating page shows exists, with the options that it shows."""
+"""Every command that the operators' pages show exists, with the options that they show."""
 
 import re
 import shlex
@@ -13,7 +13,8 @@ from ferry_runtime.commands.profiles import cli as ferry_profiles
 from inner_agent.__main__ import cli as ferry_inner
 from outer_agent.__main__ import cli as ferry_outer
 
-PAGE = Path(__file__).parents[3] / "docs" / "operating.md"
+DOCS = Path(__file__).parents[3] / "docs"
+PAGES = ("operating.md", "runbooks.md")
 PROGRAMS: dict[str, click.Command] = {
     "ferry-outer": ferry_outer,
     "ferry-inner": ferry_inner,
@@ -26,7 +27,7 @@ PREFIX = re.compile(r"^(sudo )?(env [A-Z_]+=\S+ )?")
 
 def shown_commands() -> list[str]:
     """Commands of the shell blocks, and those written in a line of text with a sub-command."""
-    text = PAGE.read_text()
+    text = "\n".join((DOCS / name).read_text() for name in PAGES)
     blocks = re.findall(r"^ *```sh\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
     lines = [PREFIX.sub("", line.strip()) for block in blocks for line in block.splitlines()]
     inline = re.findall(r"`(ferry-(?:outer|inner|keys|audit|profiles) [^`]+)`", text)
@@ -72,7 +73,7 @@ def test_a_command_that_does_not_exist_would_be_noticed(line):
         parse(shlex.split(line))
 
 
-def test_the_page_shows_every_command_of_an_operator():
+def test_the_pages_show_every_command_of_an_operator():
     shown = {tuple(line.split(" ")[:2]) for line in shown_commands()}
     for program, command in PROGRAMS.items():
         assert isinstance(command, click.Group)
