@@ -1,45 +1,33 @@
 """Archives inside messages, where a channel lets them cross: unpacked in bounds to be judged.
 
-A bomb, an archive in an archive, an entry that would land outside its folder, a link and an
-encrypted entry are refused. What the entries hold is not parsed: a channel that names an archive
-type trusts its receiver with that.
+A bomb, an archive in an archive, an entry that would land outside its folder, a link, an encrypted
+entry, and every place where something could hide beside the entries are refused. What the entries
+hold is not parsed: a channel that names an archive type trusts its receiver with that.
 """
 
 from __future__ import annotations
 
 import codecs
-import io
-import re
-import stat
-import struct
 import zipfile
 import zlib
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ferry_format.reasons import ATTACHMENT_NOT_ALLOWED, LIMIT_EXCEEDED, Refused
+from validators import zip_layout
 from validators.file_types import starts_as
 
 # Names of old archives are in it; a worker can load nothing later.
 codecs.lookup("cp437")
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 ENTRIES_MAX: Final = 1000
 UNPACKED_BYTES_MAX: Final = 64 * 1024 * 1024
 _CHUNK_BYTES: Final = 64 * 1024
-_ENCRYPTED: Final = 0x1
-_SIZES_BEHIND: Final = 0x8
-_SIZES: Final = struct.Struct("<LLL")
-_UNIX_MODE_AT: Final = 16
-_PLAIN: Final = frozenset({0, stat.S_IFREG, stat.S_IFDIR})
-"""A symbolic link would have the next entry land where it points."""
-_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_RAW_WINDOW: Final = -15
 _GZIP_WINDOW: Final = 31
-_END_BYTES: Final = 22
-"""The record at a ZIP file's end, without a comment."""
+_GZIP_HEADER_BYTES: Final = 10
+_GZIP_NAME: Final = 0x8
+_GZIP_NAME_BYTES_MAX: Final = 255
 _ARCHIVES: Final = ("application/zip", "application/gzip")
-_BAD_NAME: Final = re.compile(r"[\x00-\x1f\\:]|(^|/)\.\.(/|$)|^/")
 
 
 def check(file_type: str, data: bytes, place: str) -> None:
@@ -54,82 +42,76 @@ def check(file_type: str, data: bytes, place: str) -> None:
 
 
 def _check_zip(data: bytes, place: str) -> None:
-    left = UNPACKED_BYTES_MAX
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            entries = archive.infolist()
-            if len(entries) > ENTRIES_MAX:
-                raise Refused(LIMIT_EXCEEDED, f"{place}: more than {ENTRIES_MAX} entries")
-            # The name as it stands there: `filename` ends at a NUL.
-            names = {entry.orig_filename for entry in entries}
-            hidden = (
-                not (data[-_END_BYTES:].startswith(b"PK\5\6") and data.endswith(b"\0\0"))
-                or any(entry.comment for entry in entries)
-                or archive.start_dir != _end_of_entries(archive, data)
-            )
-            if len(names) != len(entries) or any(map(_BAD_NAME.search, names)) or hidden:
-                raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: entries' names or places")
-            for entry in entries:
-                if stat.S_IFMT(entry.external_attr >> _UNIX_MODE_AT) not in _PLAIN:
-                    raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: a link or device")
-                if entry.flag_bits & _ENCRYPTED:
-                    raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: an encrypted entry")
-                if entry.compress_type not in _METHODS:
-                    raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: an unusual compression")
-                with archive.open(entry) as unpacked:
-                    left = _count(unpacked.read, left, place)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError):
-        raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: a broken archive") from None
+        entries = zip_layout.entries(data, ENTRIES_MAX)
+        if entries is None:
+            raise Refused(LIMIT_EXCEEDED, f"{place}: more than {ENTRIES_MAX} entries")
+        left = UNPACKED_BYTES_MAX
+        for entry in entries:
+            left -= _check_entry(entry, left, place)
+    except zip_layout.LayoutError as error:
+        raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: {error}") from None
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
+        raise _broken(place) from None
 
 
-def _end_of_entries(archive: zipfile.ZipFile, data: bytes) -> int:
-    """Where the last entry's data end, if entries stand one after the other from the start."""
-    at = 0
-    for entry in sorted(archive.infolist(), key=lambda each: each.header_offset):
-        if entry.header_offset != at:
-            return -1
-        header = at
-        name_bytes = int.from_bytes(data[at + 26 : at + 28], "little")
-        extra_bytes = int.from_bytes(data[at + 28 : at + 30], "little")
-        at += 30 + name_bytes + extra_bytes + entry.compress_size
-        if not entry.flag_bits & _SIZES_BEHIND:
-            # Who reads from the front must see what the directory at the end says.
-            if data[header + 14 : header + 26] != _SIZES.pack(
-                entry.CRC, entry.compress_size, entry.file_size
-            ):
-                return -1
-        else:
-            at += 16 if data[at : at + 4] == b"PK\x07\x08" else 12
-    return at
+def _check_entry(entry: zip_layout.Entry, left: int, place: str) -> int:
+    """How many bytes the entry gives: as many as it says, from all of its packed bytes."""
+    if entry.method == zipfile.ZIP_STORED:
+        _check_head(entry.packed, place)
+        size, crc = len(entry.packed), zlib.crc32(entry.packed)
+    else:
+        size, crc = _unpacked(entry.packed, _RAW_WINDOW, left, place)
+    if size > left:
+        raise _too_large(place)
+    if (size, crc) != (entry.unpacked_bytes, entry.crc):
+        raise _broken(place)
+    return size
 
 
 def _check_gzip(data: bytes, place: str) -> None:
-    unpacker = zlib.decompressobj(_GZIP_WINDOW)
-    pending = data
+    flags = data[3] if len(data) >= _GZIP_HEADER_BYTES else 0xFF
+    if flags & ~_GZIP_NAME:
+        raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: a comment or an extra field")
+    if flags & _GZIP_NAME:
+        name = data[_GZIP_HEADER_BYTES:].partition(b"\0")[0].decode("latin-1")
+        if "/" in name or len(name) > _GZIP_NAME_BYTES_MAX or not zip_layout.is_safe_name(name):
+            raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: a file's name")
+    _unpacked(data, _GZIP_WINDOW, UNPACKED_BYTES_MAX, place)
 
-    def read(size: int) -> bytes:
-        nonlocal pending
-        unpacked = unpacker.decompress(pending, size)
-        pending = unpacker.unconsumed_tail
-        return unpacked
 
+def _unpacked(packed: bytes, window: int, left: int, place: str) -> tuple[int, int]:
+    """Size and CRC-32 of what all of `packed` unpacks to, held piece by piece only."""
+    unpacker = zlib.decompressobj(window)
+    size = crc = 0
+    chunk = b""
     try:
-        _count(read, UNPACKED_BYTES_MAX, place)
+        while not unpacker.eof:
+            chunk = unpacker.decompress(packed, _CHUNK_BYTES)
+            if not size:
+                _check_head(chunk, place)
+            size += len(chunk)
+            crc = zlib.crc32(chunk, crc)
+            packed = unpacker.unconsumed_tail
+            if size > left:
+                raise _too_large(place)
+            if not chunk and not packed and not unpacker.eof:
+                raise _broken(place)
     except zlib.error:
-        raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: a broken archive") from None
-    if not unpacker.eof or unpacker.unused_data:
-        raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: a broken archive")
+        raise _broken(place) from None
+    if unpacker.unused_data:
+        raise _broken(place)
+    return size, crc
 
 
-def _count(read: Callable[[int], bytes], left: int, place: str) -> int:
-    """Unpack one entry; how many bytes the others may still take."""
-    head = read(_CHUNK_BYTES)
+def _check_head(head: bytes, place: str) -> None:
     if any(starts_as(each, head) for each in _ARCHIVES):
         raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: an archive in an archive")
-    chunk = head
-    while chunk:
-        left -= len(chunk)
-        if left < 0:
-            raise Refused(LIMIT_EXCEEDED, f"{place}: more than {UNPACKED_BYTES_MAX} unpacked bytes")
-        chunk = read(_CHUNK_BYTES)
-    return left
+
+
+def _too_large(place: str) -> Refused:
+    return Refused(LIMIT_EXCEEDED, f"{place}: more than {UNPACKED_BYTES_MAX} unpacked bytes")
+
+
+def _broken(place: str) -> Refused:
+    return Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: a broken archive")

@@ -66,4 +66,5 @@ def hold(validator: Validator, data: bytes) -> None:
         return
     assert isinstance(verdict, Accepted)
     assert verdict.message_type.isprintable()
-    assert validator.validate(verdict.payload) == verdict, "no fixed point"
+    again = validator.validate(verdict.payload)
+    assert again == verdict, f"no fixed point: {getattr(again, 'reason', 'other bytes')}"

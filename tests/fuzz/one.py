@@ -1,7 +1,7 @@
 """The process that fuzzes one harness: `python -m tests.fuzz.one NAME FOLDER LIBFUZZER-OPTION...`.
 
 Started by `run`. A broken promise is written into FOLDER/findings, once for each place in the
-code, and fuzzing goes on; what ends the process itself libFuzzer writes there.
+code and each thing said of it, and fuzzing goes on; what ends the process libFuzzer writes there.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _noting(check: Callable[[bytes], None], folder: Path) -> Callable[[bytes], N
             check(data)
         except Exception as error:  # noqa: BLE001 - whatever comes out is a finding
             place = traceback.extract_tb(error.__traceback__)[-1]
-            known = f"{type(error).__name__}:{place.filename}:{place.lineno}"
+            known = f"{error!r}:{place.filename}:{place.lineno}"
             path = folder / f"broken-{hashlib.sha256(known.encode()).hexdigest()[:16]}"
             if not path.exists():
                 path.write_bytes(data)

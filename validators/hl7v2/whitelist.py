@@ -20,7 +20,7 @@ _PARTS: Final = 3
 _ANY: Final = "*"
 _ANY_Z: Final = "Z*"
 _HEADER: Final = "MSH"
-_HEADER_FIELDS: Final = (*range(1, 13), 18)
+_HEADER_FIELDS: Final = (*range(1, 8), *range(9, 13), 18)
 
 
 class MessageTypes:
@@ -75,7 +75,8 @@ class SegmentNames:
 class FieldNames:
     """The fields that may be filled: `PID-3`, `OBX-*` for all of a segment.
 
-    MSH-1 to MSH-12 and MSH-18 always may: they say what the message is and how it is read.
+    MSH-1 to MSH-7, MSH-9 to MSH-12 and MSH-18 always may: they say what the message is and how it
+    is read.
     """
 
     def __init__(self, names: Literal["any"] | tuple[str, ...]) -> None:

@@ -99,7 +99,7 @@ class HL7v2Policy(PolicyModel):
         default="any",
         description=(
             "Fields that may be filled, as PID-3, or OBX-* for every field of a segment; of "
-            'each segment, or "any". MSH-1 to MSH-12 and MSH-18 always may.'
+            'each segment, or "any". MSH-1 to MSH-7, MSH-9 to MSH-12 and MSH-18 always may.'
         ),
     )
     unknown_fields: Literal["refuse", "strip"] = Field(

@@ -143,6 +143,13 @@ class XmlPolicy(PolicyModel):
         default="drop",
         description="Whether messages with processing instructions (xml-stylesheet) are refused.",
     )
+    blank_text: Literal["keep", "drop"] = Field(
+        default="keep",
+        description=(
+            "drop: white space between elements goes, where nothing else stands between them: "
+            "indentation, and what could hide in it. Not for documents with running text."
+        ),
+    )
     soap: Literal["refuse", "strip"] = Field(
         default="refuse",
         description=(
@@ -227,8 +234,7 @@ class XmlPolicy(PolicyModel):
 
     @model_validator(mode="after")
     def _verbatim_changes_nothing(self) -> Self:
-        if self.fidelity == "verbatim" and (
-            self.soap == "strip" or self.unknown_elements == "strip"
-        ):
+        strips = self.soap == "strip" or self.unknown_elements == "strip"
+        if self.fidelity == "verbatim" and (strips or self.blank_text == "drop"):
             raise ValueError('fidelity = "verbatim" leaves every byte: strip nothing')
         return self

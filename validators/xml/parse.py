@@ -29,10 +29,14 @@ if TYPE_CHECKING:
 
 _XINCLUDE: Final = "http://www.w3.org/2001/XInclude"
 _XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
+_NO_URI: Final = "a namespace that is no absolute URI"
 _XSI_TYPE: Final = f"{{{_XSI}}}type"
 _HINTS: Final = (f"{{{_XSI}}}schemaLocation", f"{{{_XSI}}}noNamespaceSchemaLocation")
 _MARKS_PER_ELEMENT: Final = 4
+_WHITE_SPACE: Final = " \t\r\n"
 _PREFIX: Final = re.compile(r"[^\s:]+")
+_NOT_IN_NAMESPACES: Final = re.compile(r"[\s&<>\"]")
+"""libxml2 writes namespaces without escaping them: what stands in one could become markup."""
 
 
 def parse(text: str, policy: XmlPolicy) -> _Element:
@@ -87,6 +91,16 @@ def drop_schema_hints(root: _Element) -> None:
             element.attrib.pop(name, None)
 
 
+def drop_blank_text(root: _Element) -> None:
+    """Take away white space between elements, where no other text stands beside them."""
+    for element in root.iter():
+        texts = [element.text, *(child.tail for child in element)]
+        if len(texts) > 1 and not any(each and each.strip(_WHITE_SPACE) for each in texts):
+            element.text = None
+            for child in element:
+                child.tail = None
+
+
 def write(root: _Element) -> bytes:
     """Exclusive canonical XML 1.0 without comments (W3C, 2002).
 
@@ -105,7 +119,7 @@ def write(root: _Element) -> bytes:
         )
     except etree.C14NError:
         # Canonical XML has no form for relative namespace URIs (chapter 1.3).
-        raise Refused(NOT_WELL_FORMED, "a namespace that is no absolute URI") from None
+        raise Refused(NOT_WELL_FORMED, _NO_URI) from None
     return written
 
 
@@ -186,6 +200,8 @@ class _Census:
     def judge(self) -> None:
         if _XINCLUDE in self._namespaces:
             raise Refused(ELEMENT_NOT_ALLOWED, "XInclude")
+        if any(map(_NOT_IN_NAMESPACES.search, self._namespaces)):
+            raise Refused(NOT_WELL_FORMED, _NO_URI)
         if len(self._declarations) > self._policy.namespaces_max:
             raise Refused(LIMIT_EXCEEDED, f"more than {self._policy.namespaces_max} namespaces")
         if any(len(each) > self._policy.text_chars_max for each in self._texts):

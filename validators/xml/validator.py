@@ -17,7 +17,7 @@ from validators.order_key import digest_of
 from validators.verdict import Accepted, Verdict
 from validators.xml import cda, soap
 from validators.xml.calls import message_text
-from validators.xml.parse import drop_schema_hints, parse, write
+from validators.xml.parse import drop_blank_text, drop_schema_hints, parse, write
 from validators.xml.paths import ValuePath, local_name_of
 from validators.xml.schema import Schema
 from validators.xml.source_text import decode, without_declaration, without_prolog
@@ -65,6 +65,8 @@ class XmlValidator:
         # Before the schema judges: libxml2 itself would follow them.
         drop_schema_hints(root)
         self._whitelist.apply(root)
+        if policy.blank_text == "drop":
+            drop_blank_text(root)
         if policy.cda is not None:
             cda.check(root, policy.cda)
         if self._schema is not None:

@@ -28,6 +28,7 @@ class Whitelist:
         self._subtrees = frozenset(path[:-1] for path in paths if path[-1] == SUBTREE)
         whole = [path[:-1] if path[-1] == SUBTREE else path for path in paths]
         # Who names an element means its ancestors too: it cannot stand without them.
+        self._whole = frozenset(whole)
         self._named = frozenset(path[:n] for path in whole for n in range(1, len(path) + 1))
 
         self._attributes = None if policy.attributes == "any" else _Attributes(policy.attributes)
@@ -69,6 +70,8 @@ class Whitelist:
     def _below(self, element: _Element, path: tuple[str, ...], namespace: str) -> None:
         if path in self._subtrees:
             return
+        if path not in self._whole:
+            self._without_text(element, path)
         for child in list(element):
             child_path = (*path, step_of(child.tag, namespace))
             if child_path in self._named:
@@ -77,6 +80,17 @@ class Whitelist:
                 _remove(element, child)
             else:
                 raise Refused(ELEMENT_NOT_ALLOWED, f"below /{'/'.join(path)}")
+
+    def _without_text(self, element: _Element, path: tuple[str, ...]) -> None:
+        """An element that is named for the sake of those below it holds no text of its own."""
+        texts = [element.text, *(child.tail for child in element)]
+        if not any(text and text.strip() for text in texts):
+            return
+        if not self._strips:
+            raise Refused(ELEMENT_NOT_ALLOWED, f"text in /{'/'.join(path)}")
+        element.text = None
+        for child in element:
+            child.tail = None
 
 
 class _Attributes:

@@ -225,6 +225,6 @@ def test_no_bytes_raise_and_accepted_ones_are_fixed(data: bytes) -> None:
 
 @pytest.mark.parametrize("text", ['"' * (1 << 24), '"a",' * (1 << 22), '7,"' + "a" * 16_000_000])
 def test_large_hostile_tables_end_soon(text: str) -> None:
-    began_s = time.monotonic()
+    began_s = time.process_time()
     refused(text, header=False)
-    assert time.monotonic() - began_s < 5
+    assert time.process_time() - began_s < 5

@@ -165,7 +165,7 @@ async def test_an_idle_worker_that_dies_is_replaced_by_itself(pool: WorkerPool) 
 def test_workers_are_replaced_after_their_number_of_messages() -> None:
     with WorkerPool(SPECS, messages_per_process=20) as pool:
         seen = set()
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while len(seen) < 3 and time.monotonic() < end:
             verdicts = pool.validate_many([("adt", one(n)) for n in range(10)])
             assert all(isinstance(each, Accepted) for each in verdicts)

@@ -151,7 +151,23 @@ def test_roots_and_elements_are_whitelisted() -> None:
     other = '<order xmlns="urn:o"><id/>a<secret>s</secret>b<id xmlns="urn:x"/></order>'
     assert reason(other, **keys) == "element_not_allowed"
     stripped = crossing(other, **keys, unknown_elements="strip")
+    assert stripped == '<order xmlns="urn:o"><id></id></order>'
+    keys["elements"] = ["/order", "/order/id"]
+    stripped = crossing(other, **keys, unknown_elements="strip")
     assert stripped == '<order xmlns="urn:o"><id></id>ab</order>'
+
+
+def test_an_element_named_for_those_below_it_holds_no_text() -> None:
+    keys = {"elements": ["/order/id"]}
+    assert crossing("<order a='1'> <id>7</id> </order>", **keys)
+    assert reason("<order><id>7</id>text</order>", **keys) == "element_not_allowed"
+
+
+def test_blank_text_between_elements_goes_where_the_channel_says_so() -> None:
+    text = "<a> <b>\n<c> </c> </b> <b>x <c/> </b></a>"
+    dropped = "<a><b><c> </c></b><b>x <c></c> </b></a>"
+    assert crossing(text, blank_text="drop") == dropped
+    assert crossing(text) != dropped
 
 
 def test_ids_and_order_keys_are_found_by_path() -> None:
