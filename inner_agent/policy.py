@@ -13,6 +13,7 @@ from ferry_format.keys import KeyKind, TrustedSender
 from ferry_runtime.configuration import Document, Section
 from ferry_runtime.policy import load_signed
 from ferry_runtime.problem_words import Mistake
+from ferry_runtime.scanner.scannable import check_scannable
 from ferry_runtime.setting_types import Moment, Name, Seconds, SignToken, Switch
 from inner_agent.channel_gaps import OnGap
 from validators.policy import ContentPolicy, OrderBy, SchemaFile
@@ -139,6 +140,12 @@ class InnerChannel(Section):
                 "has virus_scan beside content.object: only parts of an object are seen here",
                 "Remove it, and set virus_scan in the outer's policy.",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _files_can_be_scanned(self) -> Self:
+        if self.virus_scan:
+            check_scannable(self.content)
         return self
 
     @model_validator(mode="after")

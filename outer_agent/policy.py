@@ -13,6 +13,7 @@ from ferry_format.keys import KeyKind, PublicKey
 from ferry_runtime.configuration import Document, Section
 from ferry_runtime.policy import load_signed
 from ferry_runtime.problem_words import Mistake
+from ferry_runtime.scanner.scannable import check_scannable
 from ferry_runtime.setting_types import Name, ReceiveToken, Sha256Hex, Switch, Text
 from validators.policy import ContentPolicy, SchemaFile
 from validators.policy.terms import matches
@@ -202,6 +203,12 @@ class OuterChannel(Section):
                 "Remove it: content.object.bytes_max limits the size, and an object that has an "
                 "earlier one's id but other bytes is always refused.",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _files_can_be_scanned(self) -> Self:
+        if self.virus_scan:
+            check_scannable(self.content)
         return self
 
     @model_validator(mode="after")

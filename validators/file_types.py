@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+_ANYTHING: Final = "application/octet-stream"
 _SIGNATURES: Final[dict[str, tuple[tuple[int, bytes], ...]]] = {
-    "application/octet-stream": ((0, b""),),
+    _ANYTHING: ((0, b""),),
     "application/dicom": ((128, b"DICM"),),
     "application/pdf": ((0, b"%PDF-"),),
     "application/zip": ((0, b"PK\x03\x04"),),
@@ -25,3 +26,8 @@ _SIGNATURES: Final[dict[str, tuple[tuple[int, bytes], ...]]] = {
 def starts_as(media_type: str, data: bytes) -> bool:
     """Whether a file that begins with `data` can be of this type."""
     return any(data.startswith(bytes_, at) for at, bytes_ in _SIGNATURES[media_type])
+
+
+def starts_as_any(data: bytes) -> bool:
+    """Whether `data` begins as a file of any type that is known here."""
+    return any(starts_as(media_type, data) for media_type in _SIGNATURES if media_type != _ANYTHING)

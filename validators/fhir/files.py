@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ferry_format.reasons import ATTACHMENT_NOT_ALLOWED, SCHEMA_MISMATCH, Refused
 from validators import embedded
+from validators.file_types import starts_as_any
 
 if TYPE_CHECKING:
     from validators.policy import FhirPolicy
 
 HOLDERS: Final = frozenset({"Attachment", "Binary"})
 """Types whose `data` is a file."""
+NO_FILES: Final = {
+    "Attachment": ("hash", 64),
+    "AuditEvent.entity": ("query", 16 * 1024),
+    "Device.udiCarrier": ("carrierAIDC", 16 * 1024),
+    "Signature": ("data", 16 * 1024),
+}
+"""Base64 that is none, where it stands, and the most bytes that a file could hide in."""
 
 
 def check_holder(built: dict[str, Any], policy: FhirPolicy, place: str) -> None:
@@ -29,6 +37,18 @@ def check_holder(built: dict[str, Any], policy: FhirPolicy, place: str) -> None:
         digest = hashlib.sha1(file, usedforsecurity=False).digest()
         if base64.b64decode(built["hash"]) != digest:
             raise Refused(SCHEMA_MISMATCH, f"{place}.hash")
+
+
+def check_no_file(built: dict[str, Any], type_name: str, place: str) -> None:
+    """Pass base64 of NO_FILES that is too short for much, and does not begin as a file does.
+
+    Raises Refused(ATTACHMENT_NOT_ALLOWED, LIMIT_EXCEEDED).
+    """
+    name, bytes_max = NO_FILES[type_name]
+    if name in built:
+        where = f"{place}.{name}"
+        if starts_as_any(embedded.within(base64.b64decode(built[name]), bytes_max, where)):
+            raise Refused(ATTACHMENT_NOT_ALLOWED, where)
 
 
 def check_value(digits: str, policy: FhirPolicy, place: str, declared: str | None = None) -> bytes:

@@ -12,14 +12,17 @@ from datetime import date
 from decimal import Decimal
 from typing import Final
 
+URI: Final = "uri"
+ELEMENT_ID: Final = "id of an element"
 _INTEGER_MOST: Final = 2**31 - 1
 _INTEGER64_MOST: Final = 2**63 - 1
 _STRING_CHARS_MAX: Final = 1024 * 1024
-_NOT_FOR_LINKS: Final = ("javascript:", "vbscript:", "data:")
-"""A URI that a viewer runs, or that holds a file which nobody has looked at."""
+_NOT_FOR_LINKS: Final = ("javascript:", "vbscript:", "data:", "file:")
+"""What a viewer runs, what holds a file that nobody has looked at, what is on the reader's disk."""
 
 _CODE: Final = re.compile(r"\S+( \S+)*")
 _ID: Final = re.compile(r"[A-Za-z0-9.-]{1,64}")
+_ELEMENT_ID: Final = re.compile(r"\S{1,256}")
 _URI: Final = re.compile(r"\S+")
 _OID: Final = re.compile(r"urn:oid:[0-2](\.(0|[1-9][0-9]*))+")
 _UUID: Final = re.compile(r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -100,6 +103,7 @@ _CHECKS: Final[dict[str, Callable[[object], bool]]] = {
     "boolean": lambda value: isinstance(value, bool),
     "canonical": _uri,
     "code": _of(_CODE),
+    ELEMENT_ID: _of(_ELEMENT_ID),
     "date": _date,
     "dateTime": lambda value: _date(value) or _instant(value),
     "decimal": _decimal,
@@ -113,7 +117,7 @@ _CHECKS: Final[dict[str, Callable[[object], bool]]] = {
     "string": _string,
     "time": _of(_TIME),
     "unsignedInt": _unsigned,
-    "uri": _uri,
+    URI: _uri,
     "url": _uri,
     "uuid": _of(_UUID),
 }

@@ -219,8 +219,9 @@ class Walk:
             if element.group.endswith("[x]"):
                 files.check_value(digits, self._policy, place)
             return digits
-        if not primitives.is_valid(element.type, value):
-            raise Refused(SCHEMA_MISMATCH, f"{place} ({element.type})")
+        type_name = _judged_as(element, place)
+        if not primitives.is_valid(type_name, value):
+            raise Refused(SCHEMA_MISMATCH, f"{place} ({type_name})")
         if element.codes is not None and value not in element.codes:
             raise Refused(SCHEMA_MISMATCH, f"{place} (code)")
         if isinstance(value, str) and value.startswith("#"):
@@ -239,7 +240,7 @@ class Walk:
         """What stands beside a primitive value: its id and its extensions."""
         built: Object = {}
         for key, each in value.items():
-            if key == "id" and primitives.is_valid("string", each):
+            if key == "id" and primitives.is_valid(primitives.ELEMENT_ID, each):
                 built[key] = each
             elif key == "extension" and isinstance(each, list) and each:
                 element = self._model[_EXTENSION].elements["extension"]
@@ -299,11 +300,24 @@ class Walk:
                 raise Refused(SCHEMA_MISMATCH, f"{place}.{group.name}: two at once")
         if fhir_type.name in files.HOLDERS and "data" in built:
             files.check_holder(built, self._policy, place)
+        if fhir_type.name in files.NO_FILES:
+            files.check_no_file(built, fhir_type.name, place)
         if fhir_type.name == _BUNDLE:
             bundles.check(built, self._policy, place)
         for name, holds in RULES.get(fhir_type.name, ()):
             if not holds(built):
                 raise Refused(SCHEMA_MISMATCH, f"{place} ({name})")
+
+
+def _judged_as(element: Element, place: str) -> str:
+    """The type of a primitive: a reference and an element's id are more than the strings they are.
+
+    FHIR R4 and R5, chapters "References" (a URL) and "Element" (an id has no white space).
+    """
+    if place.endswith(".reference"):
+        return primitives.URI
+    is_id = element.group == "id" and element.type == "string"
+    return primitives.ELEMENT_ID if is_id else element.type
 
 
 def _filled(items: list[object] | None, length: int) -> list[object]:

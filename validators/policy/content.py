@@ -43,6 +43,21 @@ class ContentPolicy(PolicyModel):
             )
         return self
 
+    @property
+    def files_stay_as_spelt(self) -> bool:
+        """Whether files cross as their sender spelt them: perhaps in pieces that no scanner joins.
+
+        Rebuilt messages have each file in one run of digits; `verbatim` ones need not.
+        """
+        cda = None if self.xml is None else self.xml.cda
+        named = (
+            (self.hl7v2, self.hl7v2 and self.hl7v2.attachments),
+            (self.json_, self.json_ and self.json_.files),
+            (self.fhir, self.fhir and self.fhir.attachments),
+            (self.xml, cda and cda.attachments),
+        )
+        return any(family and family.fidelity == "verbatim" and files for family, files in named)
+
     def schema_files(self) -> Iterator[SchemaFile]:
         """Every schema that the family names."""
         for key, family in (("json", self.json_), ("fhir", self.fhir)):

@@ -389,6 +389,18 @@ def test_a_systemd_credential_is_a_path(host: Host, monkeypatch: pytest.MonkeyPa
     assert problems(host) == []
 
 
+def test_files_that_no_scanner_can_join_are_not_to_be_scanned(host: Host) -> None:
+    host.config.write_text(host.config.read_text() + '\n[scanner]\nsocket = "clamd.ctl"\n')
+    scanned = 'virus_scan = true\n[channels.content.hl7v2]\nattachments = ["application/pdf"]'
+    change(host.policy, "[channels.content.hl7v2]", scanned)
+    assert problems(host) == []
+    change(host.policy, "attachments =", 'fidelity = "verbatim"\nattachments =')
+    (problem,) = problems(host)
+    assert problem.key == "channels[adt]"
+    assert "in pieces" in problem.problem
+    assert "fidelity" in problem.action
+
+
 def test_a_channel_that_asks_for_a_scanner_needs_one(host: Host) -> None:
     change(host.policy, "[channels.content.json]", "virus_scan = true\n[channels.content.json]")
     (problem,) = problems(host)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from validators.fhir import primitives
+from validators.fhir import files, model, primitives
 from validators.fhir.validator import FhirValidator
 from validators.json_schema import SchemaError
 from validators.policy import FhirPolicy
@@ -328,6 +328,60 @@ def test_no_file_hides_in_an_extension_or_a_preamble() -> None:
     assert rebuilt(clean, **dicom) == clean
     polyglot = with_file(b"MZ".ljust(128, b"\0") + b"DICM", "application/dicom")
     assert refused(polyglot, **dicom)[0] == "attachment_not_allowed"
+
+
+@pytest.mark.parametrize("data", [b"%PDF-1.7", b"\x89PNG\r\n\x1a\n", bytes(16 * 1024 + 1)])
+def test_no_file_hides_where_a_signature_stands(data: bytes) -> None:
+    signature = {
+        "type": [{"system": "urn:iso-astm:E1762-95:2013", "code": "1.2.840.10065.1.12.1.1"}],
+        "when": "2026-11-24T08:00:00Z",
+        "who": {"display": "x"},
+    }
+    signed = bundle("collection", signature=signature | {"data": "MEUCIQ=="})
+    del signed["entry"]
+    assert rebuilt(signed) == signed
+    hidden = signed | {"signature": signature | {"data": base64.b64encode(data).decode()}}
+    for attachments in ([], ["application/pdf", "image/png"]):
+        reason, place = refused(hidden, attachments=attachments)
+        assert reason in {"attachment_not_allowed", "limit_exceeded"}
+        assert place == "Bundle.signature.data"
+
+
+def test_a_hash_of_nothing_holds_no_file() -> None:
+    hidden = PATIENT | {"photo": [{"hash": base64.b64encode(bytes(65)).decode()}]}
+    assert refused(hidden) == ("limit_exceeded", "Patient.photo[0].hash")
+
+
+@pytest.mark.parametrize("version", ["R4", "R5"])
+def test_all_base64_of_the_definitions_is_judged(version: model.Version) -> None:
+    judged_places = {(name, "data") for name in files.HOLDERS}
+    judged_places |= {(name, element) for name, (element, _) in files.NO_FILES.items()}
+    others = {
+        (each.name, name)
+        for each in model.load(version).values()
+        for name, element in each.elements.items()
+        if element.type == "base64Binary" and not element.group.endswith("[x]")
+    }
+    assert others == judged_places
+
+
+@pytest.mark.parametrize(
+    "reference", ["javascript:alert(1)", "data:text/html;base64,PHA+", "File:///x", "Patient/ 1"]
+)
+def test_a_reference_is_a_url_that_nothing_runs(reference: str) -> None:
+    hidden = OBSERVATION | {"subject": {"reference": reference}}
+    assert refused(hidden) == ("schema_mismatch", "Observation.subject.reference (uri)")
+
+
+def test_an_elements_id_is_no_place_for_text() -> None:
+    named = PATIENT | {"_birthDate": {"id": "b1"}, "name": [{"id": "n1", "text": "x"}]}
+    assert rebuilt(named) == named
+    for id_ in ("a hidden text", "x" * 257):
+        assert refused(PATIENT | {"_birthDate": {"id": id_}})[0] == "element_not_allowed"
+        assert refused(PATIENT | {"name": [{"id": id_, "text": "x"}]}) == (
+            "schema_mismatch",
+            "Patient.name[0].id (id of an element)",
+        )
 
 
 def test_base64_has_one_spelling() -> None:

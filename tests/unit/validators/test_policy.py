@@ -79,3 +79,25 @@ def test_each_family_is_built() -> None:
 def test_a_policy_that_means_nothing_is_refused(content: object) -> None:
     with pytest.raises(ValidationError):
         ContentPolicy.model_validate(content)
+
+
+@pytest.mark.parametrize(
+    ("family", "policy", "files"),
+    [
+        ("hl7v2", HL7, {"attachments": ["application/pdf"]}),
+        ("json", JSON, {"files": [{"at": "/report", "types": ["application/pdf"]}]}),
+        (
+            "fhir",
+            {"version": "R4", "resources": "any", "narrative": "refuse"},
+            {"attachments": ["application/pdf"]},
+        ),
+        ("xml", XML, {"cda": {"documents": "any", "attachments": ["application/pdf"]}}),
+    ],
+)
+def test_files_stay_as_they_were_spelt_in_verbatim_messages_alone(
+    family: str, policy: dict[str, object], files: dict[str, object]
+) -> None:
+    verbatim = {"fidelity": "verbatim"}
+    for more, stay in ((files, False), (verbatim, False), (files | verbatim, True)):
+        content = ContentPolicy.model_validate({family: policy | more})
+        assert content.files_stay_as_spelt is stay
