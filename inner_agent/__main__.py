@@ -25,6 +25,7 @@ from inner_agent import (
     both_roles,
     message_commands,
     replayer_service,
+    setup_commands,
     stream_commands,
     verifier_service,
 )
@@ -137,6 +138,8 @@ for _command in (
     backup_commands.backup,
     backup_commands.restore,
     backup_commands.settle,
+    setup_commands.init,
+    setup_commands.lane_test,
 ):
     cli.add_command(_command)
 

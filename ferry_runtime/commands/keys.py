@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets as random
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +14,10 @@ from ferry_format import keys, reasons
 from ferry_format.identifiers import is_name
 from ferry_format.keys import KeyFile, KeyKind
 from ferry_format.reasons import Refused
-from ferry_runtime import policy, secrets
+from ferry_runtime import policy, secrets, spoken_fingerprint
+from ferry_runtime.api_key import new_api_key
 from ferry_runtime.commands import policy_text
+from ferry_runtime.commands.ceremony import ceremony
 from ferry_runtime.commands.failure import EXIT_CODES, fail, run
 from ferry_runtime.commands.policy_file import read_policy, replace_policy
 from ferry_runtime.configuration import DOCUMENT_BYTES_MAX
@@ -34,7 +35,6 @@ KINDS: Final = {
 _WORDS: Final = {kind: word for word, kind in KINDS.items()}
 _PRIVATE_MODE: Final = 0o600
 _PUBLIC_MODE: Final = 0o644
-_API_KEY_BYTES: Final = 32
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -83,7 +83,8 @@ def generate(kind: str, name: str, folder: Path) -> None:
     if key.public is not None:
         _create(public, keys.public_text(key), _PUBLIC_MODE)
         click.echo(f"public: {public}")
-        click.echo(f"fingerprint: {key.public.fingerprint}")
+        for line in spoken_fingerprint.lines(key.public):
+            click.echo(line)
 
 
 @cli.command(epilog=EXIT_CODES)
@@ -96,7 +97,8 @@ def show(file: Path) -> None:
     click.echo(f"name: {key.name}")
     click.echo(f"created: {key.created.strftime('%Y-%m-%dT%H:%M:%SZ')}")
     if key.public is not None:
-        click.echo(f"fingerprint: {key.public.fingerprint}")
+        for line in spoken_fingerprint.lines(key.public):
+            click.echo(line)
         click.echo(f"public key: {key.public.token}")
 
 
@@ -165,9 +167,12 @@ def api_key() -> None:
 
     Give the key to the sending system; nothing keeps it. The policy gets only the hash.
     """
-    key = random.token_urlsafe(_API_KEY_BYTES)
-    click.echo(f"API key: {key}")
-    click.echo(f'policy: api_keys_sha256 = ["{hashlib.sha256(key.encode()).hexdigest()}"]')
+    key = new_api_key()
+    click.echo(f"API key: {key.secret}")
+    click.echo(f'policy: api_keys_sha256 = ["{key.sha256}"]')
+
+
+cli.add_command(ceremony)
 
 
 def main() -> NoReturn:

@@ -66,6 +66,10 @@ class Profile:
         """TOML of the channel for the inner's policy.toml; it ends with a line end."""
         return self._channel("inner", channel, f"sink = {json.dumps(sink)}")
 
+    def is_scanned(self, side: str) -> bool:
+        """Whether the channel asks for the virus scanner on that side: "outer" or "inner"."""
+        return bool(tomllib.loads(self.text)[side].get("virus_scan", False))
+
     def _channel(self, side: str, channel: str, far_end: str) -> str:
         _, *tables = _TABLES.split(self.text)
         own = next(each for each in tables if each.startswith(f"[{side}]\n"))

@@ -1,0 +1,34 @@
+"""A channel that a first set-up makes: its name, and the profile that it begins from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ferry_format.identifiers import is_name
+from ferry_runtime.problem_words import Mistake
+from validators import profiles
+from validators.profiles import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenChannel:
+    """The channel."""
+
+    name: str
+    profile: Profile
+
+    @property
+    def is_hl7v2(self) -> bool:
+        """Whether it carries HL7 v2, for which there is MLLP."""
+        return self.profile.content.hl7v2 is not None
+
+
+def parse_channel(text: str) -> ChosenChannel:
+    """The channel that NAME=PROFILE names, or a profile's name alone. Raises Mistake."""
+    name, _, profile = text.partition("=")
+    profile = profile or name
+    if not is_name(name):
+        raise Mistake(f"{name} is no channel's name", "Write NAME=PROFILE")
+    if profile not in profiles.names():
+        raise Mistake(f"{profile} is no profile", f"Take one of: {', '.join(profiles.names())}")
+    return ChosenChannel(name, profiles.load(profile))

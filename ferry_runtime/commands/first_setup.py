@@ -1,0 +1,197 @@
+"""What `ferry-outer init` and `ferry-inner init` share: each step is done once, and told.
+
+Nothing that is there is written over. A policy is drafted here, and never signed here: it comes
+back from the security administrator, and is taken only with their key's fingerprint.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Protocol
+
+import click
+
+from ferry_format import keys
+from ferry_format.identifiers import is_name
+from ferry_format.keys import KeyFile, KeyKind
+from ferry_runtime import policy, secrets, spoken_fingerprint
+from ferry_runtime.chosen_channel import ChosenChannel, parse_channel
+from ferry_runtime.problem_words import Mistake
+from ferry_runtime.regular_file import read_regular
+from ferry_runtime.whole_file import create_file
+from validators import profiles
+from validators.policy import SchemaFile
+
+HANDOVER: Final = "handover"
+POLICY: Final = "policy.toml"
+ADMIN_KEY: Final = "security-admin.pub"
+_PRIVATE_MODE: Final = 0o600
+_PUBLIC_MODE: Final = 0o644
+_CLOSED_FOLDER: Final = 0o700
+_OPEN_FOLDER: Final = 0o755
+_FILE_BYTES_MAX: Final = 16 * 1024 * 1024
+
+
+class SignedPolicy(Protocol):
+    """Either side's policy."""
+
+    def schema_files(self) -> Iterable[SchemaFile]:
+        """Every schema that the channels name."""
+
+
+def ask(given: str | None, question: str, default: str, *, asks: bool) -> str:
+    """What was given by an option; otherwise the answer to the question, or its default."""
+    if given is not None:
+        return given
+    return str(click.prompt(question, default=default)) if asks else default
+
+
+def ask_name(given: str | None, question: str, default: str, *, asks: bool) -> str:
+    """The same, for a name. Raises Mistake."""
+    name = ask(given, question, default, asks=asks)
+    if not is_name(name):
+        raise Mistake(f"{name} is no name", "Use lower-case letters, digits and . _ -")
+    return name
+
+
+def ask_path(given: str | None, question: str, default: str, *, asks: bool) -> Path:
+    """The same, for a path."""
+    return Path(ask(given, question, default, asks=asks)).absolute()
+
+
+def ask_channels(given: Iterable[str], *, asks: bool) -> tuple[ChosenChannel, ...]:
+    """The channels, each written NAME=PROFILE, or as the profile's name alone. Raises Mistake."""
+    texts = list(given)
+    if not texts:
+        if asks:
+            width = max(map(len, profiles.names()))
+            for profile in map(profiles.load, profiles.names()):
+                click.echo(f"  {profile.name:{width}}  {profile.title}  {profile.title_zh}")
+        question = "Channels, each as NAME=PROFILE, with blanks between"
+        texts = ask(None, question, "registration=registration", asks=asks).split()
+    chosen = tuple(map(parse_channel, texts))
+    if len({one.name for one in chosen}) < len(chosen):
+        raise Mistake("a channel stands twice", "Give each its own name")
+    return chosen
+
+
+def make_folder(path: Path, mode: int, user: str | None = None) -> None:
+    """Make a folder that is not there, for `user` if this is root and the user is known."""
+    if path.is_dir():
+        return
+    path.mkdir(mode, parents=True)
+    path.chmod(mode)
+    if user is not None and os.geteuid() == 0:
+        with suppress(KeyError):
+            entry = pwd.getpwnam(user)
+            os.chown(path, entry.pw_uid, entry.pw_gid)
+    click.echo(f"made: {path}")
+
+
+def make_key(folder: Path, file: str, kind: KeyKind, name: str) -> KeyFile:
+    """The private key in `folder`/`file`.key; made if it is not there, with its .pub.
+
+    Raises Refused if what is there cannot be used.
+    """
+    make_folder(folder, _CLOSED_FOLDER)
+    path = folder / f"{file}.key"
+    if not path.exists():
+        place(path, keys.private_text(keys.generate(kind, name, datetime.now(UTC))), _PRIVATE_MODE)
+    key = secrets.read_key(path, kind)
+    if key.public is not None:
+        place(folder / f"{file}.pub", keys.public_text(key))
+    return key
+
+
+def place(path: Path, content: str | bytes, mode: int = _PUBLIC_MODE) -> None:
+    """Write a file, durably, if it is not there. Raises Mistake if it holds something else."""
+    data = content.encode() if isinstance(content, str) else content
+    if path.exists() or path.is_symlink():
+        if read_regular(path, _FILE_BYTES_MAX) != data:
+            raise Mistake(
+                f"{path} is there and holds something else",
+                "Nothing is written over: move it away, or change it by hand",
+            )
+        return
+    make_folder(path.parent, _OPEN_FOLDER)
+    create_file(path, data, mode)
+    click.echo(f"made: {path}")
+
+
+def hand_over(
+    folder: Path, channels: Iterable[ChosenChannel], policy_text: str, public: Mapping[str, KeyFile]
+) -> None:
+    """Fill the folder that goes to the security administrator: draft, schemas, public keys."""
+    for name, key in public.items():
+        place(folder / f"{name}.pub", keys.public_text(key))
+    for channel in channels:
+        for name, data in channel.profile.schemas.items():
+            place(folder / name, data)
+    if not (folder / POLICY).exists():
+        place(folder / POLICY, policy_text)
+
+
+def install_policy(
+    carried: Path,
+    folder: Path,
+    load: Callable[[Path, Path], SignedPolicy],
+    typed: str | None,
+    *,
+    asks: bool,
+) -> None:
+    """Take the signed policy that came back, and all that belongs to it, into `folder`.
+
+    `typed` is the fingerprint of the security administrator's key, as they read it out. Raises
+    Mistake, Refused or ConfigurationError.
+    """
+    admin = secrets.read_public_key(carried / ADMIN_KEY, KeyKind.SECURITY_ADMIN)
+    question = "The security administrator's fingerprint, in words or digits, as they read it out"
+    typed = ask(typed, question, "", asks=asks)
+    if not typed:
+        raise Mistake("the fingerprint was not compared", "Give it with --security-admin")
+    spoken_fingerprint.check_typed(admin, typed)
+    for schema in load(carried / POLICY, carried / ADMIN_KEY).schema_files():
+        place(folder / schema.file, policy.read_schema(carried, schema.file, schema.sha256))
+    signature = policy.signature_path(carried / POLICY).name
+    for name in (ADMIN_KEY, POLICY, signature):
+        place(folder / name, read_regular(carried / name, _FILE_BYTES_MAX))
+
+
+def carried_back(given: Path | None, folder: Path) -> Path | None:
+    """Where the signed policy is that came back: where it was said, or where it had gone from."""
+    here = folder / HANDOVER
+    return given or (here if policy.signature_path(here / POLICY).exists() else None)
+
+
+def tell_key(what: str, key: KeyFile) -> None:
+    """Show a key's fingerprint, in every form in which it can be read out."""
+    if key.public is not None:
+        click.echo(f"\n{what}, to be read out to whoever gets its file:")
+        for line in spoken_fingerprint.lines(key.public):
+            click.echo(f"  {line}")
+
+
+def tell_way_to_signing(handover: Path, program: str) -> None:
+    """Say how the draft becomes a signed policy. `program` is this side's."""
+    tell_next(
+        [
+            f"Carry {handover} to the security administrator; the other side carries its own.",
+            "Read the fingerprint above out to them, by telephone or face to face.",
+            "The security administrator, on their own computer: ferry-keys ceremony OUTER INNER",
+            f"Here again, with the folder as it came back: {program} init --signed FOLDER",
+        ]
+    )
+    click.echo("On a trial machine one person may do all of it; in a hospital the system")
+    click.echo("administrator must not hold the security administrator's key.")
+
+
+def tell_next(steps: Sequence[str]) -> None:
+    """Say who does what next, and where."""
+    click.echo("\nNext:")
+    for number, step in enumerate(steps, 1):
+        click.echo(f"  {number}. {step}")

@@ -1,0 +1,160 @@
+"""The first inner.toml and policy of a new inner, from a few answers. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from ferry_runtime.chosen_channel import ChosenChannel
+from ferry_runtime.problem_words import Mistake
+
+_SUFFIXES: Final = (("hl7v2", ".hl7"), ("xml", ".xml"), ("csv", ".csv"))
+
+
+@dataclass(frozen=True, slots=True)
+class InnerAnswers:
+    """What somebody who sets an inner up has to say.
+
+    `sinks` says for each channel where its messages go: a folder's path, mllp://HOST:PORT, or an
+    http or https address.
+    """
+
+    name: str
+    lane: str
+    channels: tuple[ChosenChannel, ...]
+    sinks: Mapping[str, str]
+    medium: Path
+    state_dir: Path
+    audit_dir: Path
+
+
+def inner_toml(answers: InnerAnswers) -> str:
+    """The system administrator's file. Raises Mistake if a sink's address is none."""
+    sinks = "".join(_sink(one, answers.sinks[one.name]) for one in answers.channels)
+    return f"""\
+# The system administrator's file on the intranet host (内网机), begun by ferry-inner init.
+# Every key, its default and meaning: docs/configuration.md. Check each change: ferry-inner check
+
+[agent]
+name = {_text(answers.name)}  # stands in each log line and audit record
+state_dir = {_text(answers.state_dir)}  # journal and deliveries: a local disk
+
+[keys]
+# In keys/, root's alone; systemd hands the services copies (LoadCredential=).
+receiving = ["credential:receiver.key"]
+journal = "credential:journal.key"      # without it the journal cannot be read: a copy in a safe
+
+[policy]
+file = "policy.toml"                    # the security administrator's; beside it policy.toml.sig
+security_admin = "security-admin.pub"   # a policy that this key did not sign is refused
+
+[medium]
+path = {_text(answers.medium)}  # mounted read-only (ro,nodev,nosuid,noexec)
+
+[metrics]
+listen = "127.0.0.1:9465"
+
+[audit]
+dir = {_text(answers.audit_dir)}  # below it: verifier/ and replayer/
+key = "credential:audit.key"
+{_scanner(answers.channels)}{sinks}"""
+
+
+def inner_policy(answers: InnerAnswers) -> str:
+    """The draft of the security administrator's file: without the outer's key, and unsigned."""
+    head = f"""\
+# The security administrator's file for the intranet host (内网机), drafted by ferry-inner init.
+# Every message is checked again by what stands here, whatever the front-end machine said of it.
+# Read it, and change what is not so; then ferry-keys ceremony writes [[senders]], and signs it.
+
+version = 1
+side = "inner"
+lane = {_text(answers.lane)}
+"""
+    channels = (one.profile.inner_channel(one.name, _name(one)) for one in answers.channels)
+    return "\n".join([head, *channels])
+
+
+def replayer_drop_in(answers: InnerAnswers) -> str | None:
+    """What the replayer's unit needs beyond itself for these sinks; None if nothing."""
+    lines = []
+    for where in answers.sinks.values():
+        host = None if where.startswith("/") else urlsplit(where).hostname
+        if host is None:
+            lines.append(f"ReadWritePaths={where}")
+        elif not _is_loopback(host):
+            is_address = re.fullmatch(r"[0-9.]+|[0-9a-f:]+", host) is not None
+            lines.append(f"IPAddressAllow={host if is_address else f'ADDRESS-OF-{host}'}")
+    if not lines:
+        return None
+    return "\n".join(
+        [
+            "# Begun by ferry-inner init, for the unit ferry-inner-replayer: which folders it may",
+            "# write, and whom it may reach. A name server is such a peer too.",
+            "[Service]",
+            *dict.fromkeys(lines),
+            "",
+        ]
+    )
+
+
+def _sink(channel: ChosenChannel, where: str) -> str:
+    head = f"\n# {channel.profile.title} ({channel.profile.title_zh})\n[[sinks]]\n"
+    name = f"name = {_text(_name(channel))}\n"
+    if where.startswith("/"):
+        suffix = next(
+            (end for family, end in _SUFFIXES if getattr(channel.profile.content, family)), ".json"
+        )
+        return f'{head}kind = "folder"\n{name}path = {_text(where)}\nsuffix = "{suffix}"\n'
+    try:
+        parts = urlsplit(where)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if host and parts.scheme in ("http", "https"):
+        kind = f'kind = "http"\n{name}url = {_text(where)}\n'
+        return head + kind + _tls(is_needed=parts.scheme == "https")
+    if host and port and parts.scheme == "mllp" and channel.is_hl7v2:
+        kind = f'kind = "mllp"\n{name}host = {_text(host)}\nport = {port}\n'
+        return head + kind + _tls(is_needed=not _is_loopback(host))
+    raise Mistake(
+        f"the sink of channel {channel.name} is none",
+        "Write a folder's path, https://HOST/PATH, or for HL7 v2 mllp://HOST:PORT",
+    )
+
+
+def _tls(*, is_needed: bool) -> str:
+    line = 'tls_ca = "tls/intranet-ca.crt"  # the CA that signed the certificate of that system\n'
+    return line if is_needed else f"# {line}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _scanner(channels: Sequence[ChosenChannel]) -> str:
+    scanned = [one.name for one in channels if one.profile.is_scanned("inner")]
+    if not scanned:
+        return ""
+    return f"""
+# Asked about each message of: {", ".join(scanned)}
+[scanner]
+socket = "/run/clamav/clamd.ctl"
+"""
+
+
+def _name(channel: ChosenChannel) -> str:
+    return f"{channel.name}-out"
+
+
+def _text(value: str | Path) -> str:
+    return json.dumps(str(value), ensure_ascii=False)

@@ -1,0 +1,140 @@
+"""The first outer.toml and policy of a new outer, from a few answers. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ferry_runtime.chosen_channel import ChosenChannel
+
+
+@dataclass(frozen=True, slots=True)
+class OuterAnswers:
+    """What somebody who sets an outer up has to say."""
+
+    name: str
+    lane: str
+    channels: tuple[ChosenChannel, ...]
+    medium: Path
+    state_dir: Path
+    audit_dir: Path
+
+
+_FIRST_MLLP_PORT = 2575
+
+
+def outer_toml(answers: OuterAnswers) -> str:
+    """The system administrator's file."""
+    return f"""\
+# The system administrator's file on the front-end machine (前置机), begun by ferry-outer init.
+# Every key, its default and meaning: docs/configuration.md. Check each change: ferry-outer check
+
+[agent]
+name = {_text(answers.name)}  # stands in each log line and audit record
+state_dir = {_text(answers.state_dir)}  # the spool: a local disk, and not the medium's
+
+[keys]
+# In keys/, root's alone; systemd hands the service a copy (LoadCredential=).
+signing = "credential:sender.key"
+
+[policy]
+file = "policy.toml"                    # the security administrator's; beside it policy.toml.sig
+security_admin = "security-admin.pub"   # a policy that this key did not sign is refused
+
+[medium]
+path = {_text(answers.medium)}
+keep_hours = 72                         # longer than the inner is ever down: a long weekend
+
+[metrics]
+listen = "127.0.0.1:9464"               # /metrics, /healthz, /readyz
+
+[audit]
+dir = {_text(answers.audit_dir)}
+key = "credential:audit.key"
+{_scanner(answers.channels)}{"".join(_sources(answers.channels))}"""
+
+
+def outer_policy(answers: OuterAnswers) -> str:
+    """The draft of the security administrator's file: without the inner's key, and unsigned."""
+    parts = [
+        f"""\
+# The security administrator's file for the front-end machine (前置机), drafted by ferry-outer init.
+# What it does not name does not cross. Read it, and change what is not so; then ferry-keys ceremony
+# writes [receiver] and the API keys' hashes into it, and signs it.
+
+version = 1
+side = "outer"
+lane = {_text(answers.lane)}
+"""
+    ]
+    for channel in answers.channels:
+        known = (
+            f"listeners = [{_text(_source(channel))}]  # whoever connects there is this sender"
+            if channel.is_hl7v2
+            else "api_keys_sha256 = []  # the ceremony makes the key, and shows it once"
+        )
+        parts.append(f"[[senders]]\nname = {_text(_sender(channel))}\n{known}\n")
+    parts += [one.profile.outer_channel(one.name, [_sender(one)]) for one in answers.channels]
+    return "\n".join(parts)
+
+
+def _sources(channels: Sequence[ChosenChannel]) -> list[str]:
+    parts = []
+    hl7v2 = [one for one in channels if one.is_hl7v2]
+    for port, channel in enumerate(hl7v2, _FIRST_MLLP_PORT):
+        parts.append(
+            f"""
+# {channel.profile.title} ({channel.profile.title_zh})
+[[sources]]
+kind = "mllp"
+name = {_text(_source(channel))}
+# This host alone may connect. For others the lines below, and IPAddressAllow= in a drop-in.
+listen = "127.0.0.1:{port}"
+# listen = "0.0.0.0:{port}"
+# tls_certificate = "tls/front.crt"
+# tls_key = "credential:front-tls.key"
+# tls_client_ca = "tls/senders-ca.crt"
+channel = {_text(channel.name)}
+"""
+        )
+    if len(hl7v2) < len(channels):
+        names = ", ".join(one.name for one in channels if not one.is_hl7v2)
+        parts.append(
+            f"""
+# POST /channels/NAME/messages, with Authorization: Bearer API-KEY. Channels: {names}
+[[sources]]
+kind = "http"
+name = "http-in"
+# This host alone may connect. For others the lines below, and IPAddressAllow= in a drop-in.
+listen = "127.0.0.1:8080"
+# listen = "0.0.0.0:8443"
+# tls_certificate = "tls/front.crt"
+# tls_key = "credential:front-tls.key"
+"""
+        )
+    return parts
+
+
+def _scanner(channels: Sequence[ChosenChannel]) -> str:
+    scanned = [one.name for one in channels if one.profile.is_scanned("outer")]
+    if not scanned:
+        return ""
+    return f"""
+# Asked about each message of: {", ".join(scanned)}
+[scanner]
+socket = "/run/clamav/clamd.ctl"
+"""
+
+
+def _source(channel: ChosenChannel) -> str:
+    return f"{channel.name}-in"
+
+
+def _sender(channel: ChosenChannel) -> str:
+    return f"{channel.name}-sender"
+
+
+def _text(value: str | Path) -> str:
+    return json.dumps(str(value), ensure_ascii=False)
