@@ -182,6 +182,7 @@ class Findings:
             ("fhir", content.fhir),
             ("xml", content.xml),
             ("csv", content.csv),
+            ("form", content.form),
         ):
             if family is None or "message_bytes_max" not in family.model_fields_set:
                 continue

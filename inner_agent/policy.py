@@ -103,8 +103,9 @@ class InnerChannel(Section):
     order_by: OrderBy = Field(
         default="channel",
         description="What keeps its order while a message is retried: channel keeps all of it. An "
-        "HL7 v2 component (PID-3, PID-3.1), a JSON pointer or an XML path (/patient/id) keeps that "
-        "of messages with the same value there, so that one that is refused holds up no other "
+        "HL7 v2 component (PID-3, PID-3.1), a JSON pointer, an XML path (/patient/id), or / and "
+        "the name of a form field or CSV column (of its first row) keeps that of messages with the "
+        "same value there, so that one that is refused holds up no other "
         "patient's. Only a keyed digest of the value is stored.",
     )
     virus_scan: Switch = Field(
@@ -115,7 +116,7 @@ class InnerChannel(Section):
     )
     content: ContentPolicy = Field(
         description="What is accepted: exactly one of the families hl7v2, json, fhir, xml, "
-        "csv and object."
+        "csv, form and object."
     )
 
     @property
@@ -159,13 +160,23 @@ class InnerChannel(Section):
     @model_validator(mode="after")
     def _order_by_is_of_the_family(self) -> Self:
         is_pointer = self.order_by.startswith("/")
-        if self.order_by != "channel" and (self.content.object_ or self.content.csv):
+        content = self.content
+        if self.order_by == "channel":
+            return self
+        if content.object_ is not None:
             raise Mistake("has an order_by that its content does not have", "Remove order_by.")
-        if self.order_by != "channel" and is_pointer != (self.content.hl7v2 is None):
+        if is_pointer != (content.hl7v2 is None):
             raise Mistake(
                 "has an order_by of another family than its content",
                 "Write an HL7 v2 component (PID-3.1) for hl7v2, a JSON pointer for json and "
-                "fhir, a path for xml.",
+                "fhir, a path for xml, / and a column's or field's name for csv and form.",
+            )
+        names = [column.name for column in content.csv.columns] if content.csv else []
+        names += [field.name for field in content.form.fields] if content.form else []
+        if names and self.order_by.removeprefix("/") not in names:
+            raise Mistake(
+                "has an order_by that names no column or field of its content",
+                f"Write / and one of: {', '.join(names[:10])}.",
             )
         return self
 

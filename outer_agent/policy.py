@@ -129,7 +129,8 @@ class OuterChannel(Section):
         "and every file in it, each object. Needs scanner in outer.toml.",
     )
     content: ContentPolicy = Field(
-        description="What may cross: exactly one of the families hl7v2, json, xml and object."
+        description="What may cross: exactly one of the families hl7v2, json, fhir, xml, csv, "
+        "form and object."
     )
 
     @property

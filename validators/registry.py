@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from validators.csv.validator import CsvValidator
 from validators.fhir.validator import FhirValidator
+from validators.form.validator import FormValidator
 from validators.hl7v2.validator import HL7v2Validator
 from validators.json_schema import JsonValidator
 from validators.objects import ObjectValidator
@@ -50,7 +51,9 @@ def build(
     if content.xml is not None:
         return XmlValidator(content.xml, schemas, order_by)
     if content.csv is not None:
-        return CsvValidator(content.csv)
+        return CsvValidator(content.csv, order_by)
+    if content.form is not None:
+        return FormValidator(content.form, order_by)
     if content.object_ is not None:
         return ObjectValidator(content.object_)
     raise AssertionError("ContentPolicy holds exactly one family")

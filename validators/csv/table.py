@@ -1,15 +1,15 @@
 """CSV text to rows of fields and back: RFC 4180, read strictly, written in one canonical form.
 
 Python's csv module takes what RFC 4180 does not allow (a quote in the middle of a field, text after
-a closing one), so that two readers could see two tables. A field holds no line break here: a row is
-a line, whoever reads it.
+a closing one), so that two readers could see two tables. A field holds no line break, unless the
+channel says so: a row is a line, whoever reads it.
 """
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from ferry_format.reasons import LIMIT_EXCEEDED, NOT_WELL_FORMED, Refused
 
@@ -18,17 +18,52 @@ QUOTE: Final = '"'
 LINE_END: Final = "\r\n"
 
 
-def read(text: str, delimiter: str, rows_max: int, fields_max: int) -> list[Row]:
+class Line(NamedTuple):
+    """A row's text, and the number of the line on which it begins."""
+
+    number: int
+    text: str
+
+
+def lines(text: str, rows_max: int, *, breaks: bool) -> list[Line]:
     """The rows of a text whose lines end with LF or CR LF, the last one perhaps with neither.
 
-    Raises Refused(NOT_WELL_FORMED, LIMIT_EXCEEDED), whose place is a line's number.
+    With `breaks`, a row goes on over lines while a quote is open: a whole one holds an even number.
+    Raises Refused(LIMIT_EXCEEDED, NOT_WELL_FORMED).
     """
-    lines = text.replace("\r\n", "\n").split("\n")
-    if not lines[-1]:
-        lines.pop()
-    if len(lines) > rows_max:
+    split = text.replace("\r\n", "\n").split("\n")
+    if not split[-1]:
+        split.pop()
+    if breaks:
+        return _joined(split, rows_max)
+    if len(split) > rows_max:
         raise Refused(LIMIT_EXCEEDED, f"more than {rows_max} lines")
-    return [_row(line, number, delimiter, fields_max) for number, line in enumerate(lines, 1)]
+    return [Line(number, line) for number, line in enumerate(split, 1)]
+
+
+def _joined(split: list[str], rows_max: int) -> list[Line]:
+    rows: list[Line] = []
+    open_since, pending = 0, list[str]()
+    for number, line in enumerate(split, 1):
+        if len(rows) >= rows_max:
+            raise Refused(LIMIT_EXCEEDED, f"more than {rows_max} rows")
+        closes = line.count(QUOTE) % 2 == 1
+        if not pending and not closes:
+            rows.append(Line(number, line))
+            continue
+        open_since = open_since if pending else number
+        pending.append(line)
+        if closes and len(pending) > 1:
+            rows.append(Line(open_since, "\n".join(pending)))
+            pending.clear()
+    if pending:
+        raise Refused(NOT_WELL_FORMED, f"line {open_since}")
+    return rows
+
+
+def read(rows: list[Line], delimiter: str, fields_max: int) -> list[Row]:
+    """The fields of each row. Raises Refused(NOT_WELL_FORMED, LIMIT_EXCEEDED) at its line."""
+    return [_row(text, number, delimiter, fields_max) for number, text in rows]
 
 
 def write(rows: list[Row], delimiter: str) -> str:
@@ -43,13 +78,12 @@ def _row(line: str, number: int, delimiter: str, fields_max: int) -> Row:
         raise Refused(NOT_WELL_FORMED, f"line {number}")
     if line.count(delimiter) >= fields_max and QUOTE not in line:
         raise Refused(LIMIT_EXCEEDED, f"line {number}: more than {fields_max} fields")
-    row = line.split(delimiter) if QUOTE not in line else _quoted_row(line, number, delimiter)
-    if len(row) > fields_max:
-        raise Refused(LIMIT_EXCEEDED, f"line {number}: more than {fields_max} fields")
-    return row
+    if QUOTE not in line:
+        return line.split(delimiter)
+    return _quoted_row(line, number, delimiter, fields_max)
 
 
-def _quoted_row(line: str, number: int, delimiter: str) -> Row:
+def _quoted_row(line: str, number: int, delimiter: str, fields_max: int) -> Row:
     pattern = _field_pattern(delimiter)
     row: Row = []
     position = 0
@@ -57,6 +91,8 @@ def _quoted_row(line: str, number: int, delimiter: str) -> Row:
         found = pattern.match(line, position)
         if found is None:
             raise Refused(NOT_WELL_FORMED, f"line {number}, field {len(row) + 1}")
+        if len(row) == fields_max:
+            raise Refused(LIMIT_EXCEEDED, f"line {number}: more than {fields_max} fields")
         quoted, bare, end = found.groups()
         row.append(bare if quoted is None else quoted.replace(QUOTE + QUOTE, QUOTE))
         if not end:
@@ -72,6 +108,6 @@ def _field_pattern(delimiter: str) -> re.Pattern[str]:
 
 
 def _field(value: str, delimiter: str) -> str:
-    if QUOTE in value or delimiter in value:
+    if QUOTE in value or delimiter in value or "\n" in value:
         return QUOTE + value.replace(QUOTE, QUOTE + QUOTE) + QUOTE
     return value

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
-import jsonschema_rs
+from typing import TYPE_CHECKING, Final
 
 from ferry_format.reasons import (
     CHARSET_NOT_ALLOWED,
@@ -17,21 +15,21 @@ from ferry_format.reasons import (
     MESSAGE_EMPTY,
     NOT_DECODABLE,
     NOT_WELL_FORMED,
-    SCHEMA_MISMATCH,
     Refused,
 )
+from validators import text_fields
 from validators.characters import find_forbidden
 from validators.csv import table
 from validators.csv.formulas import is_formula, neutralised
-from validators.json_schema import SchemaError
 from validators.judging import judge
+from validators.order_key import digest_of
 from validators.verdict import Accepted, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from validators.csv.table import Row
-    from validators.policy import CsvColumn, CsvPolicy
+    from validators.policy import CsvPolicy
 
 CONTENT_TYPE: Final = "text/csv"
 CONTROL_ID_CHARS_MAX: Final = 199
@@ -40,25 +38,24 @@ _BYTE_ORDER_MARK: Final = "\ufeff"
 _UTF_16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _CODECS: Final = {"UTF-8": "utf-8", "GB18030": "gb18030"}
 _TAB: Final = "\t"
-_PATTERN_BYTES_MAX: Final = 1 << 20
-_NUMBERS: Final = {
-    "integer": "^-?(0|[1-9][0-9]*)$",
-    "decimal": r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?$",
-}
-_FORMATS: Final = {"date": "date", "datetime": "date-time"}
 
 
 class CsvValidator:
     """A channel's columns, prepared once. Raises SchemaError if a pattern cannot serve."""
 
-    def __init__(self, policy: CsvPolicy) -> None:
+    def __init__(self, policy: CsvPolicy, order_by: str | None = None) -> None:
         self._policy = policy
+        self._breaks = policy.line_breaks != "refuse"
+        self._spaces = policy.line_breaks == "space"
         self._delimiter = _TAB if policy.delimiter == "tab" else policy.delimiter
         self._names = [column.name for column in policy.columns]
-        self._rules = [_rule(column) for column in policy.columns]
+        self._rules = [
+            text_fields.rule_of(column, f"column {column.name}") for column in policy.columns
+        ]
         self._control_id = (
             None if policy.control_id is None else self._names.index(policy.control_id)
         )
+        self._order_by = None if order_by is None else self._names.index(order_by.removeprefix("/"))
 
     @property
     def content_type(self) -> str:
@@ -71,7 +68,9 @@ class CsvValidator:
 
     def _accept(self, payload: bytes) -> Accepted:
         policy = self._policy
-        rows = table.read(self._decoded(payload), self._delimiter, policy.rows_max + 1, FIELDS_MAX)
+        text = self._decoded(payload)
+        lines = table.lines(text, policy.rows_max + 1, breaks=self._breaks)
+        rows = table.read(lines, self._delimiter, FIELDS_MAX)
         rows = self._in_declared_order(rows)
         if not rows:
             raise Refused(MESSAGE_EMPTY, "no row")
@@ -84,7 +83,7 @@ class CsvValidator:
             head = [self._names] if policy.header else []
             text = table.write(head + rows, self._delimiter)
             accepted = text.encode(_CODECS[policy.charset])
-        return Accepted(accepted, policy.message_type, control_id)
+        return Accepted(accepted, policy.message_type, control_id, self._order_key(rows[0]))
 
     def _decoded(self, payload: bytes) -> str:
         if payload.startswith(_UTF_16_MARKS):
@@ -134,21 +133,19 @@ class CsvValidator:
         formulas = self._policy.formulas
         judged: Row = []
         for column, rule, sent in zip(self._policy.columns, self._rules, row, strict=True):
-            value = sent
+            value = sent.replace("\n", " ") if self._spaces else sent
             place = f"{column.name} (row {number})"
-            if formulas != "allow" and column.type not in _NUMBERS and is_formula(value):
+            if formulas != "allow" and column.type not in text_fields.NUMBERS and is_formula(value):
                 if formulas == "refuse":
                     raise Refused(FORMULA_NOT_ALLOWED, place)
                 value = neutralised(value)
-            if not value:
-                if column.required:
-                    raise Refused(FIELD_MISSING, place)
-            elif len(value) > column.chars_max:
-                raise Refused(LIMIT_EXCEEDED, f"{place}: more than {column.chars_max} characters")
-            elif rule is not None and not rule.is_valid(value):
-                raise Refused(SCHEMA_MISMATCH, place)
+            text_fields.check(value, column, rule, place)
             judged.append(value)
         return judged
+
+    def _order_key(self, first: Sequence[str]) -> bytes | None:
+        value = "" if self._order_by is None else first[self._order_by]
+        return digest_of(value) if value else None
 
     def _control_id_of(self, first: Sequence[str]) -> str | None:
         if self._control_id is None:
@@ -159,30 +156,3 @@ class CsvValidator:
         if len(found) > CONTROL_ID_CHARS_MAX:
             raise Refused(LIMIT_EXCEEDED, self._policy.control_id or "")
         return found
-
-
-def _rule(column: CsvColumn) -> jsonschema_rs.Draft202012Validator | None:
-    """What a value must satisfy, as JSON Schema: its patterns run in linear time."""
-    every: list[dict[str, Any]] = []
-    if column.type in _NUMBERS:
-        every.append({"pattern": _NUMBERS[column.type]})
-    if column.type in _FORMATS:
-        every.append({"format": _FORMATS[column.type]})
-    if column.pattern is not None:
-        every.append({"pattern": f"^(?:{column.pattern})$"})
-    if column.values:
-        every.append({"enum": list(column.values)})
-    if not every:
-        return None
-    try:
-        return jsonschema_rs.Draft202012Validator(
-            {"allOf": every},
-            validate_formats=True,
-            ignore_unknown_formats=False,
-            offline=True,
-            pattern_options=jsonschema_rs.RegexOptions(
-                size_limit=_PATTERN_BYTES_MAX, dfa_size_limit=_PATTERN_BYTES_MAX
-            ),
-        )
-    except (ValueError, jsonschema_rs.ReferencingError) as error:
-        raise SchemaError(f"column {column.name}: {str(error).splitlines()[0]}") from None

@@ -8,10 +8,12 @@ from __future__ import annotations
 from validators.policy.content import ContentPolicy, SchemaFile
 from validators.policy.csv import CsvColumn, CsvPolicy
 from validators.policy.fhir import FhirPolicy
+from validators.policy.form import FormField, FormPolicy
 from validators.policy.hl7v2 import Hl7FieldRule, HL7v2Policy
 from validators.policy.json import JsonFile, JsonPolicy
 from validators.policy.objects import OBJECT_BYTES_MAX, ObjectPolicy
 from validators.policy.terms import PAYLOAD_BYTES_MAX, CharsetName, OrderBy
+from validators.policy.text_fields import TextField
 from validators.policy.xml import CdaPolicy, XmlCallPolicy, XmlPolicy, XmlSchemaPart
 
 __all__ = [
@@ -23,6 +25,8 @@ __all__ = [
     "CsvColumn",
     "CsvPolicy",
     "FhirPolicy",
+    "FormField",
+    "FormPolicy",
     "HL7v2Policy",
     "Hl7FieldRule",
     "JsonFile",
@@ -30,6 +34,7 @@ __all__ = [
     "ObjectPolicy",
     "OrderBy",
     "SchemaFile",
+    "TextField",
     "XmlCallPolicy",
     "XmlPolicy",
     "XmlSchemaPart",

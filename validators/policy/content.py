@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from validators.policy.csv import CsvPolicy
 from validators.policy.fhir import FhirPolicy
+from validators.policy.form import FormPolicy
 from validators.policy.hl7v2 import HL7v2Policy
 from validators.policy.json import JsonPolicy
 from validators.policy.objects import ObjectPolicy
@@ -32,14 +33,15 @@ class ContentPolicy(PolicyModel):
     fhir: FhirPolicy | None = None
     xml: XmlPolicy | None = None
     csv: CsvPolicy | None = None
+    form: FormPolicy | None = None
     object_: Annotated[ObjectPolicy | None, Field(alias="object")] = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        families = (self.hl7v2, self.json_, self.fhir, self.xml, self.csv, self.object_)
+        families = (self.hl7v2, self.json_, self.fhir, self.xml, self.csv, self.form, self.object_)
         if sum(each is not None for each in families) != 1:
             raise ValueError(
-                "name exactly one content family: hl7v2, json, fhir, xml, csv or object"
+                "name exactly one content family: hl7v2, json, fhir, xml, csv, form or object"
             )
         return self
 

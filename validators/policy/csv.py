@@ -11,40 +11,16 @@ from validators.policy.terms import (
     Fidelity,
     MessageBytesMax,
     PolicyModel,
-    matches,
 )
+from validators.policy.text_fields import ConstantType, TextField
 
 
-class CsvColumn(PolicyModel):
+class CsvColumn(TextField):
     """One column. What is not required may be empty."""
-
-    name: Annotated[
-        str, matches(r'[^"\x00-\x1f\x7f]{1,64}', "write a column's name, without quotes")
-    ] = Field(description="The column's name, as the header row has it.")
-    type: Literal["text", "integer", "decimal", "date", "datetime"] = Field(
-        default="text",
-        description=(
-            "What its fields hold: dates as 2026-11-24, datetimes as in RFC 3339, decimals with a "
-            "point."
-        ),
-    )
-    required: bool = Field(default=False, description="Whether every row must fill it.")
-    chars_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        default=1000, description="Most characters in a field."
-    )
-    pattern: str | None = Field(
-        default=None,
-        description=(
-            "Regular expression for the whole field, without look-around and back-references."
-        ),
-    )
-    values: tuple[str, ...] = Field(
-        default=(), description="The values that may stand in it; any, if none is named."
-    )
 
 
 class CsvPolicy(PolicyModel):
-    """CSV (RFC 4180) with declared columns; a row is a line."""
+    """CSV (RFC 4180) with declared columns."""
 
     columns: Annotated[tuple[CsvColumn, ...], Field(min_length=1, max_length=1000)] = Field(
         description="The columns, in the order in which they cross; one table each."
@@ -75,8 +51,15 @@ class CsvPolicy(PolicyModel):
             "numbers are none): neutralise sets a ' before it."
         ),
     )
-    message_type: Annotated[str, matches(r"[A-Za-z0-9][A-Za-z0-9_.^-]{0,63}", "write a name")] = (
-        Field(default="csv", description="Name of the messages' type for records.")
+    line_breaks: Literal["refuse", "space", "keep"] = Field(
+        default="refuse",
+        description=(
+            "What becomes of line breaks in quoted fields: refuse takes no such message, space "
+            "writes a space for each, keep lets them cross as LF."
+        ),
+    )
+    message_type: ConstantType = Field(
+        default="csv", description="Name of the messages' type for records."
     )
     control_id: str | None = Field(
         default=None,
@@ -105,6 +88,7 @@ class CsvPolicy(PolicyModel):
     @model_validator(mode="after")
     def _verbatim_changes_nothing(self) -> Self:
         changes = self.unknown_columns == "strip" or self.formulas == "neutralise"
+        changes = changes or self.line_breaks == "space"
         if self.fidelity == "verbatim" and changes:
             raise ValueError('fidelity = "verbatim" leaves every byte: change nothing')
         return self

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from validators.csv import table
 from validators.csv.validator import CsvValidator
 from validators.json_schema import SchemaError
+from validators.order_key import digest_of
 from validators.policy import CsvPolicy
 from validators.verdict import Accepted, Rejected
 
@@ -208,10 +209,22 @@ cells = st.text(st.sampled_from("a,\"; '=王\u3000|"), max_size=5)
 def test_what_pythons_csv_writes_means_the_same_here(rows: list[list[str]]) -> None:
     written = io.StringIO()
     csv.writer(written).writerows(rows)
-    assert table.read(written.getvalue(), ",", 10, 10) == rows
+    text = written.getvalue()
+    for breaks in (False, True):
+        assert table.read(table.lines(text, 10, breaks=breaks), ",", 10) == rows
     again = table.write(rows, ",")
-    assert table.read(again, ",", 10, 10) == rows
+    assert table.read(table.lines(again, 10, breaks=False), ",", 10) == rows
     assert list(csv.reader(io.StringIO(again, newline=""))) == rows
+
+
+@given(st.lists(st.lists(st.text('a",\n'), min_size=2, max_size=2), min_size=1, max_size=4))
+def test_so_it_does_with_line_breaks_in_fields(rows: list[list[str]]) -> None:
+    written = io.StringIO()
+    csv.writer(written, quoting=csv.QUOTE_ALL).writerows(rows)
+    found = table.read(table.lines(written.getvalue(), 10, breaks=True), ",", 10)
+    assert found == rows
+    again = table.read(table.lines(table.write(found, ","), 10, breaks=True), ",", 10)
+    assert again == rows
 
 
 @given(st.binary(max_size=60) | st.text(st.sampled_from('1,"\r\n=a '), max_size=30).map(str.encode))
@@ -228,3 +241,53 @@ def test_large_hostile_tables_end_soon(text: str) -> None:
     began_s = time.process_time()
     refused(text, header=False)
     assert time.process_time() - began_s < 5
+
+
+BREAKS = {"columns": [{"name": "a"}, {"name": "b"}], "header": False}
+
+
+def test_line_breaks_in_quotes_are_refused_become_spaces_or_stay() -> None:
+    sent = 'x,"1\r\n2\n3"\r\n"""\n""",y'
+    assert refused(sent, **BREAKS) == ("not_well_formed", "line 1, field 2")
+    spaces = rebuilt(sent, **BREAKS, line_breaks="space")
+    assert spaces == 'x,1 2 3\r\n""" """,y\r\n'
+    kept = rebuilt(sent, **BREAKS, line_breaks="keep")
+    assert kept == 'x,"1\n2\n3"\r\n"""\n""",y\r\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('x,"open\ny,z\n', "line 1"),
+        ('x,y\nx,"open', "line 2"),
+        ('x"\n",y\n', "line 1, field 1"),
+        ('x,"a\rb"\n', "line 1"),
+        ('x,"a\n"b,c\n', "line 1, field 2"),
+        ("x,y\n\nz,w\n", "line 2"),
+    ],
+)
+def test_a_quote_that_holds_lines_together_is_closed(text: str, place: str) -> None:
+    assert refused(text, **BREAKS, line_breaks="keep") == ("not_well_formed", place)
+
+
+def test_rows_are_counted_however_many_lines_they_take() -> None:
+    row = 'x,"1\n2\n3"\n'
+    assert rebuilt(row * 2, **BREAKS, line_breaks="keep", rows_max=2)
+    code, _ = refused(row * 3, **BREAKS, line_breaks="keep", rows_max=2)
+    assert code == "limit_exceeded"
+
+
+def test_verbatim_writes_no_spaces() -> None:
+    with pytest.raises(ValueError, match="verbatim"):
+        validator(**BREAKS, fidelity="verbatim", line_breaks="space")
+
+
+def test_the_order_key_is_the_named_columns_first_field() -> None:
+    policy = CsvPolicy.model_validate({"columns": [{"name": "card"}, {"name": "fee"}]})
+    judge = CsvValidator(policy, "/card")
+    verdict = judge.validate(b"fee,card\n1,7\n2,8\n")
+    assert isinstance(verdict, Accepted)
+    assert verdict.order_key == digest_of("7")
+    verdict = judge.validate(b"fee,card\n1,\n")
+    assert isinstance(verdict, Accepted)
+    assert verdict.order_key is None

@@ -1,0 +1,1 @@
+"""Forms (application/x-www-form-urlencoded) with declared fields: read strictly, rebuilt."""
