@@ -115,8 +115,9 @@ def _sinks(
 
 
 def _make(folder: Path, answers: InnerAnswers) -> None:
-    keys = folder / "keys"
     text = inner_toml(answers)
+    keys = folder / "keys"
+    first_setup.make_folder(folder, 0o755)
     receiver = first_setup.make_key(keys, "receiver", KeyKind.RECEIVE, answers.name)
     audit = first_setup.make_key(keys, "audit", KeyKind.AUDIT, answers.name)
     first_setup.make_key(keys, "journal", KeyKind.JOURNAL, answers.name)

@@ -79,6 +79,7 @@ def init(
 
 def _make(folder: Path, answers: OuterAnswers) -> None:
     keys = folder / "keys"
+    first_setup.make_folder(folder, 0o755)
     sender = first_setup.make_key(keys, "sender", KeyKind.SIGN, answers.name)
     audit = first_setup.make_key(keys, "audit", KeyKind.AUDIT, answers.name)
     first_setup.hand_over(

@@ -16,7 +16,7 @@ import click
 
 from ferry_format import keys
 from ferry_format.keys import KeyFile, KeyKind, PublicKey
-from ferry_runtime import policy, secrets, spoken_fingerprint
+from ferry_runtime import policy, secrets
 from ferry_runtime.api_key import new_api_key
 from ferry_runtime.commands import first_setup, policy_text
 from ferry_runtime.commands.failure import EXIT_CODES
@@ -140,11 +140,7 @@ def _compared(file: Path, typed: str | None, side: str, *, asks: bool) -> KeyFil
     kind = KeyKind.SIGN if side == "outer" else KeyKind.RECEIVE
     secrets.read_public_key(file, kind)
     key = keys.parse_key_file(read_regular(file, secrets.SECRET_BYTES_MAX).decode(), str(file))
-    question = f"Fingerprint of the {side}'s key, in words or digits, as it is read out to you"
-    typed = first_setup.ask(typed, question, "", asks=asks)
-    if not typed:
-        raise Mistake(f"the fingerprint of the {side}'s key was not compared", "Type it")
-    spoken_fingerprint.check_typed(_public(key), typed)
+    first_setup.compare_fingerprint(_public(key), typed, f"the {side}'s", asks=asks)
     return key
 
 

@@ -18,7 +18,7 @@ import click
 
 from ferry_format import keys
 from ferry_format.identifiers import is_name
-from ferry_format.keys import KeyFile, KeyKind
+from ferry_format.keys import KeyFile, KeyKind, PublicKey
 from ferry_runtime import policy, secrets, spoken_fingerprint
 from ferry_runtime.chosen_channel import ChosenChannel, parse_channel
 from ferry_runtime.problem_words import Mistake
@@ -150,11 +150,7 @@ def install_policy(
     Mistake, Refused or ConfigurationError.
     """
     admin = secrets.read_public_key(carried / ADMIN_KEY, KeyKind.SECURITY_ADMIN)
-    question = "The security administrator's fingerprint, in words or digits, as they read it out"
-    typed = ask(typed, question, "", asks=asks)
-    if not typed:
-        raise Mistake("the fingerprint was not compared", "Give it with --security-admin")
-    spoken_fingerprint.check_typed(admin, typed)
+    compare_fingerprint(admin, typed, "the security administrator's", asks=asks)
     for schema in load(carried / POLICY, carried / ADMIN_KEY).schema_files():
         place(folder / schema.file, policy.read_schema(carried, schema.file, schema.sha256))
     signature = policy.signature_path(carried / POLICY).name
@@ -166,6 +162,28 @@ def carried_back(given: Path | None, folder: Path) -> Path | None:
     """Where the signed policy is that came back: where it was said, or where it had gone from."""
     here = folder / HANDOVER
     return given or (here if policy.signature_path(here / POLICY).exists() else None)
+
+
+def compare_fingerprint(key: PublicKey, given: str | None, whose: str, *, asks: bool) -> None:
+    """Return once a key's fingerprint was typed as it was read out; asks until it is, or given up.
+
+    Raises Mistake if it came by an option and is another, or did not come at all.
+    """
+
+    def typed(text: str) -> str:
+        try:
+            spoken_fingerprint.check_typed(key, text)
+        except Mistake as mistake:
+            raise click.BadParameter(f"{mistake.problem}. {mistake.action}") from None
+        return text
+
+    question = f"Fingerprint of {whose} key, in words or digits, as it is read out to you"
+    if given is not None:
+        spoken_fingerprint.check_typed(key, given)
+    elif asks:
+        click.prompt(question, value_proc=typed)
+    else:
+        raise Mistake(f"the fingerprint of {whose} key was not compared", "Give it by its option")
 
 
 def tell_key(what: str, key: KeyFile) -> None:

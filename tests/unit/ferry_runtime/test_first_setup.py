@@ -122,6 +122,15 @@ def test_it_asks_for_what_no_option_says(hosts: Hosts) -> None:
     assert [one["name"] for one in draft["channels"]] == ["adt"]
 
 
+def test_a_fingerprint_that_was_misheard_is_asked_for_again(hosts: Hosts) -> None:
+    admin = hosts.signed()[1]
+    paths = ["--signed", hosts.at("outer/handover")]
+    done = hosts.outer(*paths, asked=f"{'abandon ' * 12}\n{admin}\n")
+    assert done.exit_code == 0, done.output
+    assert "the words of another key" in done.output
+    assert Path(hosts.at("outer/policy.toml")).exists()
+
+
 def test_a_lost_key_is_not_made_anew_in_silence(hosts: Hosts) -> None:
     hosts.outer(*hosts.paths("outer"))
     Path(hosts.at("outer/keys/sender.key")).unlink()
