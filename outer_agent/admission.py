@@ -12,6 +12,7 @@ from typing import Final
 from ferry_format import reasons
 from ferry_format.reasons import Refused
 from outer_agent.policy import OuterChannel
+from validators.verdict import Accepted, Rejected, Verdict
 
 _DIGEST_BYTES: Final = 32
 _OTHER_NAMES: Final = {
@@ -126,6 +127,16 @@ def check(
     if not _is_content_type(submission.content_type, content_type):
         raise Refused(reasons.CONTENT_TYPE_NOT_ALLOWED, f"channel {channel.name}")
     return channel
+
+
+def within_limit(verdict: Verdict, channel: OuterChannel) -> Verdict:
+    """The verdict, or a refusal of what is larger than the channel takes once it is rebuilt.
+
+    The inner would refuse it too, but after its sender was told that it will be delivered.
+    """
+    if isinstance(verdict, Accepted) and len(verdict.payload) > channel.bytes_max:
+        return Rejected(reasons.MESSAGE_TOO_LARGE, "rebuilt message")
+    return verdict
 
 
 def _is_content_type(declared: str | None, expected: str) -> bool:

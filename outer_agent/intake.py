@@ -293,7 +293,8 @@ class Intake:
         if not is_paid:
             self._spend(submission, channel)
         with _faults_told():
-            verdict = await self._validation.validate(channel.name, submission.payload)
+            judged = await self._validation.validate(channel.name, submission.payload)
+            verdict = admission.within_limit(judged, channel)
             fingerprint = self._fingerprint(submission, channel)
             if isinstance(verdict, Accepted):
                 return self._draft(submission, channel, verdict, fingerprint)

@@ -97,6 +97,15 @@ async def test_what_the_validator_rejects_is_refused_with_reason_and_place() -> 
     assert inside.count("refused", reasons.SEGMENT_NOT_ALLOWED, channel="orders") == 1
 
 
+async def test_what_grows_beyond_the_channels_limit_is_refused_before_custody_is_taken() -> None:
+    inside = OuterInside()
+    most = b"x" * (100_000 - len(b"rebuilt:"))
+    assert isinstance(await inside.intake.submit(submission(most)), Receipt)
+    failure = await refusal_of(inside, submission(most + b"x"))
+    assert (failure.reason, failure.where) == (reasons.MESSAGE_TOO_LARGE, "rebuilt message")
+    assert len(inside.publisher.taken) == 1
+
+
 async def test_a_repetition_gets_the_first_receipt_and_crosses_once() -> None:
     inside = OuterInside()
     first = await inside.intake.submit(hl7())
