@@ -70,11 +70,8 @@ def ceremony(
         click.confirm(f"Have you read both policies in {outer} and {inner}? Sign them?", abort=True)
     for name, api_key in api_keys.items():
         click.echo(f"API key of {name}, shown once, for whoever runs that system: {api_key}")
-    for side, folder in (("outer", outer), ("inner", inner)):
-        replace_policy(folder / first_setup.POLICY, drafts[side])
-        policy.sign(folder / first_setup.POLICY, admin)
-        first_setup.place(folder / first_setup.ADMIN_KEY, keys.public_text(admin))
-        click.echo(f"signed: {folder / first_setup.POLICY}")
+    _sign(outer, drafts["outer"], admin)
+    _sign(inner, drafts["inner"], admin)
     first_setup.tell_key("Your key (security-admin.pub)", admin)
     first_setup.tell_next(
         [
@@ -84,6 +81,13 @@ def ceremony(
             f"Keep {key_file} where neither of them can read it.",
         ]
     )
+
+
+def _sign(folder: Path, text: str, admin: KeyFile) -> None:
+    replace_policy(folder / first_setup.POLICY, text)
+    policy.sign(folder / first_setup.POLICY, admin)
+    first_setup.place(folder / first_setup.ADMIN_KEY, keys.public_text(admin))
+    click.echo(f"signed: {folder / first_setup.POLICY}")
 
 
 def compare(outer: Table, inner: Table) -> None:
