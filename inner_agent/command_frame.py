@@ -64,11 +64,18 @@ def print_rows(rows: Sequence[Mapping[str, object]], *, as_json: bool, nothing: 
     if not rows:
         click.echo(nothing)
         return
-    table = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    table = [list(rows[0]), *([_in_one_line(str(value)) for value in row.values()] for row in rows)]
     widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
     for line in table:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         click.echo("  ".join(cells).rstrip())
+
+
+def _in_one_line(text: str) -> str:
+    """What a sender wrote, such as a control id, without the line breaks that forge a row."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def moment(at_ms: int) -> str:
