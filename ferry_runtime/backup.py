@@ -15,6 +15,7 @@ import hashlib
 import os
 import shutil
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -34,6 +35,8 @@ _MANIFEST_BYTES_MAX: Final = 256 * 1024 * 1024
 _FOLDER_MODE: Final = 0o700
 _MANIFEST_MODE: Final = 0o600
 _BUSY_TIMEOUT_S: Final = 5.0
+_PIECE_BYTES: Final = 1024 * 1024
+_NOT_FOLLOWED: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _GROUP_READS, _GROUP_ENTERS = 0o040, 0o050
 
 Side = Literal["outer", "inner"]
@@ -86,8 +89,9 @@ def new_backup(folder: Path, side: Side, agent: str, now: datetime) -> Iterator[
 def moment_of(database: Path) -> Iterator[sqlite3.Connection]:
     """The database as it is now, read-only, whatever others commit until the block is left.
 
-    Raises StorageFault.
+    Raises StorageFault, and OSError if it is not there.
     """
+    _check_own(database, database.lstat(), database.parent.stat().st_uid)
     with _faults(database):
         uri = f"{database.absolute().as_uri()}?mode=ro"
         connection = sqlite3.connect(
@@ -131,16 +135,17 @@ def copy_files(source: Path, target: Path) -> None:
     """Copy every file below `source` that `target` has not, or has of another size.
 
     Dot names, which are being written, are left out, and so is what goes away meanwhile. To be
-    called before and after the database's moment. Raises OSError.
+    called before and after the database's moment. Raises StorageFault for what is not the agent's
+    own file, and OSError.
     """
     target.mkdir(_FOLDER_MODE, exist_ok=True)
+    owner_uid = source.parent.stat().st_uid
     for path in _files_below(source):
         copied = target / path.relative_to(source)
         with suppress(FileNotFoundError):
             if not copied.exists() or copied.stat().st_size != path.stat().st_size:
                 copied.parent.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
-                shutil.copyfile(path, copied, follow_symlinks=False)
-                shutil.copymode(path, copied)
+                _copy_own(path, copied, owner_uid)
 
 
 def verified(folder: Path, side: Side) -> Manifest:
@@ -173,10 +178,29 @@ def put_back(folder: Path, file: BackupFile, target: Path, owner: os.stat_result
     with (folder / file.path).open("rb") as source, target.open("xb") as copy:
         _give(target, owner)
         os.fchmod(copy.fileno(), file.mode)
-        shutil.copyfileobj(source, copy, 1024 * 1024)
+        shutil.copyfileobj(source, copy, _PIECE_BYTES)
         copy.flush()
         os.fsync(copy.fileno())
     sync_folder(target.parent)
+
+
+def _copy_own(path: Path, copied: Path, owner_uid: int) -> None:
+    """Copy a file, if it is an ordinary one of the agent's.
+
+    Root takes backups, and the agent's user may be in other hands: a link that it planted would
+    bring what it may not read into the backup, and back into its own folder by a restore.
+    """
+    with os.fdopen(os.open(path, _NOT_FOLLOWED), "rb") as source:
+        status = os.fstat(source.fileno())
+        _check_own(path, status, owner_uid)
+        with copied.open("wb") as copy:
+            shutil.copyfileobj(source, copy, _PIECE_BYTES)
+            os.fchmod(copy.fileno(), status.st_mode & 0o777)
+
+
+def _check_own(path: Path, status: os.stat_result, owner_uid: int) -> None:
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != owner_uid:
+        raise StorageFault(reasons.BACKUP_FAILED, f"{path} is not an ordinary file of the agent's")
 
 
 def _give(path: Path, owner: os.stat_result) -> None:

@@ -55,7 +55,7 @@ def restore(folder: Path, state_dir: Path) -> str:
     """
     for name in (JOURNAL_NAME, DELIVERY_NAME, FOLDER_NAME):
         path = state_dir / name
-        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        if path.is_symlink() or path.is_file() or (path.is_dir() and any(path.iterdir())):
             raise Mistake(
                 f"{path} is there already", "Restore into a state folder without any, or move it"
             )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +15,7 @@ from ferry_format.reasons import BAD_BACKUP, Refused, StorageFault
 from ferry_runtime import backup
 from ferry_runtime.problem_words import Mistake
 
+NOBODY = 65534
 NOW = datetime(2026, 11, 28, 5, 0, 0, tzinfo=UTC)
 
 
@@ -86,6 +89,36 @@ def test_a_file_that_was_caught_half_written_is_copied_again(state: Path, tmp_pa
     part.write_bytes(b"part")
     backup.copy_files(state / "objects", target)
     assert [path.read_bytes() for path in target.rglob("*") if path.is_file()] == [b"part"]
+
+
+@pytest.mark.parametrize("name", ["part", "database"])
+def test_a_planted_link_brings_nothing_into_a_backup(
+    state: Path, tmp_path: Path, name: str
+) -> None:
+    secret = tmp_path / "secret"
+    shutil.copy(state / "journal.db", secret)
+    planted = state / ("objects/one/0000002" if name == "part" else "journal.db")
+    planted.unlink(missing_ok=True)
+    planted.symlink_to(secret)
+    with pytest.raises((StorageFault, OSError)):
+        taken(state, tmp_path / "backup")
+    assert not (tmp_path / "backup" / "manifest.json").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_another_users_file_is_no_part_of_it_and_a_restore_is_the_agents(
+    state: Path, tmp_path: Path
+) -> None:
+    folder = taken(state, tmp_path / "backup")
+    restored = tmp_path / "restored"
+    restored.mkdir()
+    os.chown(restored, NOBODY, NOBODY)
+    for file in backup.verified(folder, "inner").files:
+        backup.put_back(folder, file, restored / file.path, restored.stat())
+    assert {path.stat().st_uid for path in restored.rglob("*")} == {NOBODY}
+    os.chown(state / "objects" / "one" / "0000001", NOBODY, NOBODY)
+    with pytest.raises(StorageFault, match="is not an ordinary file of the agent's"):
+        taken(state, tmp_path / "another")
 
 
 def test_a_backup_is_put_back_as_it_was(state: Path, tmp_path: Path) -> None:
