@@ -95,6 +95,11 @@ def _lines(prefix: bytes, end: bytes, times: int) -> Callable[[bytes], bytes]:
     return grown
 
 
+def _more(text: bytes, times: int) -> Callable[[bytes], bytes]:
+    """`text` stands `times` times behind the sample."""
+    return lambda payload: payload + text * times
+
+
 def _items(key: str, times: int) -> Callable[[bytes], bytes]:
     """The last item of a list stands `times` times; a Bundle's copies have no URL of their own."""
 
@@ -124,4 +129,5 @@ CASES = (
     Case("fhir", "prescription-fhir", "two-drugs.json", _items("entry", 55)),
     Case("xml", "discharge-summary", "summary.xml", _element("entry", 1000)),
     Case("csv", "settlement", "statement.csv", _lines(b"WX-", b"\r\n", 1000)),
+    Case("form", "payment-form", "paid.form", _more(b"&bill=B0003", 198)),
 )

@@ -77,6 +77,8 @@ def _content(content: ContentPolicy) -> str:
         return f"CDA {', '.join(content.xml.cda.documents)}"
     if content.csv is not None:
         return f"columns {', '.join(column.name for column in content.csv.columns)}"
+    if content.form is not None:
+        return f"fields {', '.join(field.name for field in content.form.fields)}"
     raise AssertionError("a family that this page does not describe yet")
 
 

@@ -12,6 +12,6 @@ def test_what_is_measured_is_a_message_that_crosses_and_the_large_one_is_large(c
     profile = load(case.profile)
     small = profile.accepted[case.sample]
     large = case.grown(small)
-    assert len(large) > 10 * len(small)
+    assert len(large) > 4 * len(small)
     for payload in (small, large):
         assert isinstance(profile.validator().validate(payload), Accepted)

@@ -25,6 +25,7 @@ EXCHANGES = {
     "discharge-summary",
     "order",
     "payment",
+    "payment-form",
     "prescription",
     "prescription-fhir",
     "registration",
