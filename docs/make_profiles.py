@@ -17,15 +17,16 @@ INTRODUCTION = """\
 # Channel profiles
 
 A profile is where a channel begins: the whitelist of one exchange, to the field, with limits and
-what suits both policies (order, gaps, virus scan). No two hospitals send the same: add it, send
-your own systems' messages in a test, and change the channel by what the refusals name.
+what suits both policies (order, gaps, virus scan). No two hospitals send the same: add it, try a
+day's messages of your own systems, and change the channel by what the refusals name.
 
 ```sh
 ferry-profiles list
 ferry-profiles show registration
 ferry-profiles add registration --policy outer/policy.toml --channel adt --sender desk
 ferry-profiles add registration --policy inner/policy.toml --channel adt --sink his-adt
-ferry-profiles samples registration --dir .
+ferry-profiles samples registration --dir samples
+ferry-profiles try --policy outer/policy.toml --channel adt samples/* messages-of-a-day/*
 ```
 
 `add` appends a commented channel to a policy and puts the schema that it names beside it; the

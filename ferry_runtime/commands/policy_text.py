@@ -118,6 +118,19 @@ def with_channel(text: str, name: str, table: str, senders: Sequence[str]) -> st
     return _appended(text, table.splitlines())
 
 
+def channel_content(text: str, name: str) -> dict[str, Any]:
+    """The content table of a channel. Raises Mistake if there is none of that name."""
+    channels = _tables(_table(text), "channels")
+    found = next((one for one in channels if one.get("name") == name), None)
+    if found is None:
+        names = ", ".join(str(one.get("name")) for one in channels) or "none"
+        raise Mistake("the policy has no channel of this name", f"It has {names}")
+    content = found.get("content")
+    if not isinstance(content, dict):
+        raise Mistake(f"channel {name} has no content", "Write [channels.content.…]")
+    return content
+
+
 def side(text: str) -> str:
     """Whose policy it is: "outer" or "inner". Raises Mistake."""
     found = _table(text).get("side")

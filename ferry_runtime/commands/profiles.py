@@ -11,6 +11,7 @@ import click
 from ferry_runtime.commands import policy_text
 from ferry_runtime.commands.failure import EXIT_CODES, fail, run
 from ferry_runtime.commands.policy_file import read_policy, replace_policy
+from ferry_runtime.commands.trial import try_messages
 from ferry_runtime.regular_file import read_regular
 from ferry_runtime.whole_file import create_file
 from validators.profiles import Profile, load, names
@@ -116,6 +117,9 @@ def add(
     if side == "inner":
         click.echo(f'Each [[senders]] table that may send on it names it: channels = ["{name}"]')
     click.echo(f"Then sign: ferry-keys sign-policy {file} --key FILE")
+
+
+cli.add_command(try_messages)
 
 
 def main() -> NoReturn:

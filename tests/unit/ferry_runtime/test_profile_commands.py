@@ -122,3 +122,42 @@ def test_a_schema_that_stands_there_and_differs_is_not_overwritten(run: Run, out
     assert (code, schema in err) == (1, True)
     assert (outer.folder / schema).read_bytes() == b"{}"
     assert outer.policy.read_text() == before
+
+
+def test_messages_are_tried_on_a_channel_of_an_unsigned_policy(
+    run: Run, inner: Host, tmp_path: Path
+) -> None:
+    assert run("samples", "registration", "--dir", tmp_path)[0] == 0
+    assert run("add", "registration", "--policy", inner.policy, "--sink", "his-adt")[0] == 0
+    trial = ("try", "--policy", inner.policy, "--channel", "registration")
+    accepted, refused = sorted(tmp_path.glob("accepted.*")), sorted(tmp_path.glob("refused.*"))
+    code, out, _ = run(*trial, *accepted)
+    assert code == 0
+    assert out.count(": accepted, ADT^A") == len(accepted)
+    religion = tmp_path / "refused.field_not_allowed.religion.hl7"
+    code, out, _ = run(*trial, *accepted, *refused, religion)
+    assert code == 1
+    assert f"{religion}: field_not_allowed, PID-17 (segment 3)" in out
+    assert f"accepted: {len(accepted)} of {len(accepted) + len(refused) + 1}" in out
+    assert "2 times field_not_allowed, PID-17\n" in out
+    assert "张" not in out
+
+
+@pytest.mark.parametrize(
+    ("change", "channel", "problem"),
+    [
+        (("", ""), "nothing", "It has adt, orders"),
+        (('segments = "any"', 'segments = "some"'), "adt", "content.hl7v2.segments of channel adt"),
+        (("[channels.content.json]", "[channels.contents.json]"), "orders", "has no content"),
+        (('schema_file = "order.', 'schema_file = "gone.'), "orders", "gone.schema.json"),
+        (('messages = ["ADT^*"]\nsegments = "any"', ""), "adt", "content.hl7v2"),
+    ],
+)
+def test_what_cannot_be_tried_is_told(
+    run: Run, inner: Host, change: tuple[str, str], channel: str, problem: str
+) -> None:
+    inner.policy.write_text(inner.policy.read_text().replace(*change))
+    words = ("try", "--policy", inner.policy, "--channel", channel, inner.policy)
+    code, out, err = run(*words)
+    assert (code, out) == (1, "")
+    assert problem in err
