@@ -484,6 +484,17 @@ VIRUS_FOUND = _sender(
     "the virus scanner knows what the message or object holds",
     "Look at the sending system: what it sends is infected, or a signature is wrong.",
 )
+PATIENT_UNKNOWN = _sender(
+    "patient_unknown",
+    "de-identification moves a patient's dates, and the message names no patient, or several",
+    "Send one patient's data in a message, with the patient's number, or ask the security "
+    "administrator to have the dates cut to years.",
+)
+PERSONAL_DATA_LEFT = _sender(
+    "personal_data_left",
+    "a text of the de-identified message still holds an identity number, a mobile number or a name",
+    "Leave it out, or ask the security administrator to have such texts blanked.",
+)
 WORKER_DIED = _sender(
     "worker_died",
     "the validation worker ended on this message (it crashed, hung or used too much memory)",

@@ -16,12 +16,14 @@ class Accepted:
     `message_type` is safe for logs and metrics. `control_id` is the sender's own text: it names the
     message in a search and never a file. `order_key` is SHA-256 of the value by which the channel
     orders its messages; None where it orders all of them alike, or the message has no such value.
+    `flag` is a reason that holds, and for which the channel refuses nothing.
     """
 
     payload: bytes
     message_type: str
     control_id: str | None
     order_key: bytes | None = None
+    flag: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Self
 
 from validators.deidentify.identity_numbers import is_identity_number
 
@@ -25,61 +26,86 @@ _MOBILE: Final = re.compile(
     r"(?<![0-9])(?<![0-9]\.)(?:\+?(?:00)?86[ -]?)?1[3-9][0-9][ -]?[0-9]{4}[ -]?[0-9]{4}(?![0-9])"
 )
 _HAN: Final = re.compile(r"[\u3400-\u9fff\U00020000-\U0003ffff·]+")
+_WORD: Final = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _HAN_CHARS_MIN: Final = 2
 _LETTERS_MIN: Final = 4
 _PARTS_MIN: Final = 2
 
 
-def kinds_in(text: str, names: re.Pattern[str] | None = None) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of some people, as they can stand in a text.
+
+    A name in Chinese is found anywhere, one in letters as whole words, in any case. Given names of
+    one or two characters and words of fewer than four letters are found with the rest of their name
+    only: alone they are words.
+    """
+
+    han: frozenset[str] = frozenset()
+    words: frozenset[tuple[str, ...]] = frozenset()  # in lower case, in the order of the text
+
+    @classmethod
+    def of(cls, people: Iterable[Sequence[str]]) -> Self:
+        """The names of people, each given as the parts of one name."""
+        han: set[str] = set()
+        words: set[tuple[str, ...]] = set()
+        for parts in people:
+            clean = [_plain(part).strip() for part in parts]
+            if _HAN.fullmatch("".join(clean)):
+                han |= _han_spellings([part for part in clean if part])
+            else:
+                words |= _word_spellings(" ".join(clean).lower())
+        return cls(frozenset(han), frozenset(words))
+
+    def found_in(self, text: str) -> bool:
+        """Whether one of them stands in a text (NFKC)."""
+        if any(name in text for name in self.han):
+            return True
+        if not self.words:
+            return False
+        lower = text.lower()
+        # Compiling a pattern takes longer than all the rest: only where it may match.
+        return any(
+            all(word in lower for word in name) and _stands_in(name, lower) for name in self.words
+        )
+
+
+NOBODY: Final = Names()
+
+
+def kinds_in(text: str, names: Names = NOBODY) -> tuple[str, ...]:
     """What is found in a text: IDENTITY_NUMBER, MOBILE_NUMBER, NAME; nothing if it is clean."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
+    text = _plain(text)
     found = []
     if any(is_identity_number("".join(each.groups()).upper()) for each in _IDENTITY.finditer(text)):
         found.append(IDENTITY_NUMBER)
     if _MOBILE.search(text):
         found.append(MOBILE_NUMBER)
-    if names is not None and names.search(text):
+    if names.found_in(text):
         found.append(NAME)
     return tuple(found)
 
 
-def pattern_of(people: Iterable[Sequence[str]]) -> re.Pattern[str] | None:
-    """What finds the names of some people, each given as the parts of one name; None for nobody.
-
-    A name in Chinese is found anywhere, one in letters as whole words, in any case. Given names of
-    one or two characters and parts of fewer than four letters are found with the rest of their name
-    only: alone they are words.
-    """
-    wanted = {spelling for parts in people for spelling in _spellings(parts)}
-    if not wanted:
-        return None
-    return re.compile("|".join(sorted(wanted, key=len, reverse=True)), re.IGNORECASE)
+def _plain(text: str) -> str:
+    """Full-width digits and letters as plain ones."""
+    return text if text.isascii() else unicodedata.normalize("NFKC", text)
 
 
-def _spellings(parts: Sequence[str]) -> set[str]:
-    clean = [unicodedata.normalize("NFKC", part).strip() for part in parts]
-    clean = [part for part in clean if part]
-    joined = "".join(clean)
-    if _HAN.fullmatch(joined):
-        return _han_spellings(clean, joined)
-    words = [word for part in clean for word in re.findall(r"[^\W\d_]+(?:['’-][^\W\d_]+)*", part)]
-    found = {_word(word) for word in words if len(word) >= _LETTERS_MIN}
+def _han_spellings(parts: list[str]) -> set[str]:
+    joined = "".join(parts)
+    found = {joined, "".join(reversed(parts))} if len(joined) >= _HAN_CHARS_MIN else set()
+    return found | {part for part in parts if len(part) > _HAN_CHARS_MIN}
+
+
+def _word_spellings(name: str) -> set[tuple[str, ...]]:
+    words = _WORD.findall(name)
+    found: set[tuple[str, ...]] = {(word,) for word in words if len(word) >= _LETTERS_MIN}
     if len(words) >= _PARTS_MIN:
         first, last = words[0], words[-1]
-        found |= {_words(first, last), _words(last, first)}
+        found |= {(first, last), (last, first)}
     return found
 
 
-def _han_spellings(parts: Sequence[str], joined: str) -> set[str]:
-    found = {joined, "".join(reversed(parts))} if len(joined) >= _HAN_CHARS_MIN else set()
-    found |= {part for part in parts if len(part) > _HAN_CHARS_MIN}
-    return {re.escape(each) for each in found}
-
-
-def _word(word: str) -> str:
-    return rf"\b{re.escape(word)}\b"
-
-
-def _words(first: str, second: str) -> str:
-    return rf"\b{re.escape(first)}[\W_]{{1,3}}{re.escape(second)}\b"
+def _stands_in(words: tuple[str, ...], text: str) -> bool:
+    between = r"[\W_]{1,3}".join(re.escape(word) for word in words)
+    return re.search(rf"\b{between}\b", text) is not None

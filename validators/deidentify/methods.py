@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from validators.policy.deidentify import DeidentificationPolicy, Kind
 
 BLANK: Final = "***"
+_UID: Final = re.compile(r"[0-2](\.(0|[1-9][0-9]*)){5,}")
 _POSTCODE: Final = re.compile(r"\s*([0-9]{3})[0-9 -]*")
 
 
@@ -40,8 +41,15 @@ class Methods:
     """A channel's method for each kind."""
 
     def __init__(self, policy: DeidentificationPolicy, keyed: Keyed) -> None:
+        def pseudonym(value: str, _subject: Subject, _form: Form) -> str:
+            # Studies keep together with their images, whose UIDs stay UIDs.
+            return keyed.uid(value) if _UID.fullmatch(value) else keyed.pseudonym(value)
+
+        def uid(value: str, _subject: Subject, _form: Form) -> str:
+            return keyed.uid(value)
+
         number: Mapping[str, Method] = {
-            "pseudonym": lambda value, _subject, _form: keyed.pseudonym(value),
+            "pseudonym": pseudonym,
             "digits": lambda value, _subject, _form: keyed.digits(value),
             "remove": _removed,
         }
@@ -61,6 +69,7 @@ class Methods:
             "identity": (policy.identities, number[policy.identities]),
             "postcode": (policy.postcodes, _POSTCODES[policy.postcodes]),
             "internal": (policy.internal_numbers, number[policy.internal_numbers]),
+            "uid": ("pseudonym", uid),
             "text": ("keep", _kept),
             "keep": ("keep", _kept),
             "remove": ("remove", _removed),

@@ -33,6 +33,7 @@ Kind = Literal[
     "identity",
     "postcode",
     "internal",
+    "uid",
     "text",
     "keep",
     "remove",
@@ -55,8 +56,8 @@ class PlacePolicy(PolicyModel):
         description=(
             "What stands there: name, organisation, contact (telephone, mail), address (as one "
             "text), city, county, date, birth-date, age, identity (identity and insurance "
-            "numbers), postcode, internal (the hospital's own numbers), text (looked through for "
-            "leftovers), keep (crosses as it is), remove (never crosses)."
+            "numbers), postcode, internal (the hospital's own numbers), uid (of DICOM), text "
+            "(which is looked through for leftovers), keep (crosses as it is), remove (never crosses)."
         )
     )
 

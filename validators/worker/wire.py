@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 import msgpack
 
-from ferry_format.reasons import BY_CODE
+from ferry_format.reasons import BY_CODE, Reason
 from validators.policy import PAYLOAD_BYTES_MAX, ContentPolicy
 from validators.registry import ContentSpec
 from validators.verdict import Accepted, Rejected, Verdict
@@ -79,12 +79,18 @@ def pack_verdicts(verdicts: Sequence[Verdict]) -> bytes:
     """Return the frame of a batch's verdicts, in its order (in the worker)."""
     return frame(
         [
-            [verdict.payload, verdict.message_type, verdict.control_id, verdict.order_key]
+            _accepted_row(verdict)
             if isinstance(verdict, Accepted)
             else [verdict.reason.code, verdict.place]
             for verdict in verdicts
         ]
     )
+
+
+def _accepted_row(accepted: Accepted) -> list[object]:
+    flags = () if accepted.flag is None else (accepted.flag.code,)
+    payload, message_type = accepted.payload, accepted.message_type
+    return [payload, message_type, accepted.control_id, accepted.order_key, *flags]
 
 
 def unpack_verdicts(body: bytes, count: int) -> list[Verdict]:
@@ -97,13 +103,22 @@ def unpack_verdicts(body: bytes, count: int) -> list[Verdict]:
 
 def _verdict(row: object) -> Verdict:
     match row:
-        case [bytes() as payload, str() as kind, (str() | None) as control_id, order_key]:
+        case [bytes() as payload, str() as kind, (str() | None) as control_id, order_key, *flags]:
             texts_fit = max(len(kind), len(control_id or "")) <= _TEXT_CHARS_MAX
             if texts_fit and _is_order_key(order_key):
-                return Accepted(payload, kind, control_id, order_key)
+                return Accepted(payload, kind, control_id, order_key, _flag(flags))
         case [str() as code, str() as place] if code in BY_CODE:
             return Rejected(BY_CODE[code], place[:_TEXT_CHARS_MAX])
     raise WireError("not a verdict")
+
+
+def _flag(flags: list[object]) -> Reason | None:
+    match flags:
+        case []:
+            return None
+        case [str() as code] if code in BY_CODE:
+            return BY_CODE[code]
+    raise WireError("not a flag")
 
 
 def _is_order_key(value: object) -> TypeGuard[bytes | None]:

@@ -1,0 +1,169 @@
+"""One channel's de-identification: from an accepted message to one that says less, judged again.
+
+1 the family shows its slots; 2 whose message it is; 3 the names in it are remembered; 4 each slot
+gets what its kind's method gives; 5 texts that stay are looked through; 6 the family's own
+validator judges what came out; 7 its bytes are looked through as a whole. Whatever fails on the way
+refuses the message.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from ferry_format.reasons import PATIENT_UNKNOWN, PERSONAL_DATA_LEFT, Refused
+from validators.deidentify import leftovers
+from validators.deidentify.dates import WrittenDate
+from validators.deidentify.leftovers import Names
+from validators.deidentify.methods import BLANK, Subject
+from validators.verdict import Accepted, Rejected, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from validators.deidentify.keyed import Keyed
+    from validators.deidentify.methods import Methods
+    from validators.deidentify.slots import Document, Family, Slot
+    from validators.policy.deidentify import DeidentificationPolicy, Kind
+    from validators.verdict import Validator
+
+_MOVING: Final = frozenset({"shift", "day-number"})
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of one slot; `found` is what the scan saw in a text. Holds no value."""
+
+    place: str
+    kind: Kind
+    method: str
+    gone: bool
+    found: tuple[str, ...] = ()
+
+
+class Deidentifier:
+    """Judges like a validator, and passes on what may leave."""
+
+    def __init__(
+        self,
+        policy: DeidentificationPolicy,
+        family: Family,
+        methods: Methods,
+        keyed: Keyed,
+        validator: Validator,
+        text_of: Callable[[bytes], str],
+    ) -> None:
+        """`validator` is the channel's own; `text_of` gives a payload's text."""
+        self._policy = policy
+        self._family = family
+        self._methods = methods
+        self._keyed = keyed
+        self._validator = validator
+        self._text_of = text_of
+
+    @property
+    def content_type(self) -> str:
+        """The media type of what `validate` passes on: the family's."""
+        return self._validator.content_type
+
+    def validate(self, payload: bytes) -> Verdict:
+        """De-identify an accepted message and judge what came out."""
+        try:
+            document = self._family.open(payload)
+            names = _names_in(document.slots)
+            changes = self.change(document, names)
+            return self._judged(document.write(), names, changes)
+        except Refused as refused:
+            return Rejected(refused.reason, refused.where)
+
+    def change(self, document: Document, names: Names) -> list[Change]:
+        """Put into each slot what stands for its value; tell what was done.
+
+        Raises Refused(PATIENT_UNKNOWN, PERSONAL_DATA_LEFT).
+        """
+        subject = self._subject(document)
+        return [
+            self._text(slot, names) if slot.kind == "text" else self._value(slot, subject)
+            for slot in document.slots
+        ]
+
+    def _subject(self, document: Document) -> Subject:
+        moment = document.moment or _first_day(document.slots)
+        if self._policy.dates not in _MOVING:
+            return Subject(None, moment)
+        if len(document.patients) == 1:
+            return Subject(self._keyed.shift_days(next(iter(document.patients))), moment)
+        if self._policy.without_patient == "year" or not _has_dates(document.slots):
+            return Subject(None, moment)
+        raise Refused(PATIENT_UNKNOWN, f"{len(document.patients)} patients")
+
+    def _value(self, slot: Slot, subject: Subject) -> Change:
+        new = self._methods.apply(slot.kind, slot.value, subject, slot.form)
+        slot.put(new)
+        return Change(slot.place, slot.kind, self._methods.name_of(slot.kind), new is None)
+
+    def _text(self, slot: Slot, names: Names) -> Change:
+        found = leftovers.kinds_in(slot.value, names)
+        if not found:
+            return Change(slot.place, slot.kind, "keep", gone=False)
+        if self._policy.leftovers == "refuse":
+            raise Refused(PERSONAL_DATA_LEFT, f"{slot.place}: {', '.join(found)}")
+        if self._policy.leftovers == "blank":
+            slot.put(BLANK)
+        return Change(slot.place, slot.kind, self._policy.leftovers, gone=False, found=found)
+
+    def _judged(self, payload: bytes, names: Names, changes: Sequence[Change]) -> Verdict:
+        verdict = self._validator.validate(payload)
+        if isinstance(verdict, Rejected):
+            return Rejected(verdict.reason, f"{verdict.place} (once de-identified)")
+        left = leftovers.kinds_in(self._text_of(verdict.payload), names)
+        flagged = self._policy.leftovers == "flag" and any(each.found for each in changes)
+        if left and not flagged:
+            return Rejected(PERSONAL_DATA_LEFT, ", ".join(left))
+        return replace(verdict, flag=PERSONAL_DATA_LEFT if flagged else None)
+
+
+class LeftoverCheck:
+    """A validator that also looks through what it accepts: the inner's own look, without a key."""
+
+    def __init__(self, validator: Validator, text_of: Callable[[bytes], str]) -> None:
+        self._validator = validator
+        self._text_of = text_of
+
+    @property
+    def content_type(self) -> str:
+        """The media type of what `validate` passes on."""
+        return self._validator.content_type
+
+    def validate(self, payload: bytes) -> Verdict:
+        """Judge any bytes."""
+        verdict = self._validator.validate(payload)
+        if isinstance(verdict, Accepted):
+            left = leftovers.kinds_in(self._text_of(verdict.payload))
+            if left:
+                return Rejected(PERSONAL_DATA_LEFT, ", ".join(left))
+        return verdict
+
+
+def _names_in(slots: Sequence[Slot]) -> Names:
+    """The names of all persons in a message."""
+    people: defaultdict[int, list[str]] = defaultdict(list)
+    single: list[str] = []
+    for slot in slots:
+        if slot.kind == "name":
+            (people[slot.owner] if slot.owner else single).append(slot.value)
+    return Names.of([*people.values(), *([each] for each in single)])
+
+
+def _has_dates(slots: Sequence[Slot]) -> bool:
+    return any(slot.kind == "date" for slot in slots)
+
+
+def _first_day(slots: Sequence[Slot]) -> str | None:
+    for slot in slots:
+        if slot.kind == "date":
+            written = WrittenDate.read(slot.value)
+            if written is not None and written.has_day and not written.is_open:
+                return slot.value
+    return None
