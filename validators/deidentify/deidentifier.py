@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from validators.deidentify.keyed import Keyed
     from validators.deidentify.methods import Methods
-    from validators.deidentify.slots import Document, Family, Slot
+    from validators.deidentify.slots import Document, Family, Part, Slot
     from validators.policy.deidentify import DeidentificationPolicy, Kind
     from validators.verdict import Validator
 
@@ -71,7 +71,7 @@ class Deidentifier:
         """De-identify an accepted message and judge what came out."""
         try:
             document = self._family.open(payload)
-            names = _names_in(document.slots)
+            names = _names_in(document.parts)
             changes = self.change(document, names)
             return self._judged(document.write(), names, changes)
         except Refused as refused:
@@ -82,21 +82,24 @@ class Deidentifier:
 
         Raises Refused(PATIENT_UNKNOWN, PERSONAL_DATA_LEFT).
         """
-        subject = self._subject(document)
-        return [
-            self._text(slot, names) if slot.kind == "text" else self._value(slot, subject)
-            for slot in document.slots
-        ]
+        changes: list[Change] = []
+        for part in document.parts:
+            subject = self._subject(part)
+            changes += [
+                self._text(slot, names) if slot.kind == "text" else self._value(slot, subject)
+                for slot in part.slots
+            ]
+        return changes
 
-    def _subject(self, document: Document) -> Subject:
-        moment = document.moment or _first_day(document.slots)
+    def _subject(self, part: Part) -> Subject:
+        moment = part.moment or _first_day(part.slots)
         if self._policy.dates not in _MOVING:
             return Subject(None, moment)
-        if len(document.patients) == 1:
-            return Subject(self._keyed.shift_days(next(iter(document.patients))), moment)
-        if self._policy.without_patient == "year" or not _has_dates(document.slots):
+        if len(part.patients) == 1:
+            return Subject(self._keyed.shift_days(next(iter(part.patients))), moment)
+        if self._policy.without_patient == "year" or not _has_dates(part.slots):
             return Subject(None, moment)
-        raise Refused(PATIENT_UNKNOWN, f"{len(document.patients)} patients")
+        raise Refused(PATIENT_UNKNOWN, f"{len(part.patients)} patients")
 
     def _value(self, slot: Slot, subject: Subject) -> Change:
         new = self._methods.apply(slot.kind, slot.value, subject, slot.form)
@@ -117,7 +120,7 @@ class Deidentifier:
         verdict = self._validator.validate(payload)
         if isinstance(verdict, Rejected):
             return Rejected(verdict.reason, f"{verdict.place} (once de-identified)")
-        left = leftovers.kinds_in(self._text_of(verdict.payload), names)
+        left = leftovers.kinds_in(self._text_of(verdict.payload), names.whole())
         flagged = self._policy.leftovers == "flag" and any(each.found for each in changes)
         if left and not flagged:
             return Rejected(PERSONAL_DATA_LEFT, ", ".join(left))
@@ -146,13 +149,14 @@ class LeftoverCheck:
         return verdict
 
 
-def _names_in(slots: Sequence[Slot]) -> Names:
+def _names_in(parts: Sequence[Part]) -> Names:
     """The names of all persons in a message."""
     people: defaultdict[int, list[str]] = defaultdict(list)
     single: list[str] = []
-    for slot in slots:
-        if slot.kind == "name":
-            (people[slot.owner] if slot.owner else single).append(slot.value)
+    for part in parts:
+        for slot in part.slots:
+            if slot.kind == "name":
+                (people[slot.owner] if slot.owner else single).append(slot.value)
     return Names.of([*people.values(), *([each] for each in single)])
 
 

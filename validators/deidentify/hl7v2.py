@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from ferry_format.reasons import ATTACHMENT_NOT_ALLOWED, Refused
 from validators.deidentify.hl7v2_table import FieldRule, Table, type_rule
-from validators.deidentify.slots import Form, Slot
+from validators.deidentify.slots import Form, Part, Slot
 from validators.hl7v2.charset import BY_POLICY_NAME, Charset, decode, detect, encode
 from validators.hl7v2.separators import SEGMENT_END, Separators, read_separators
 from validators.order_key import Hl7Place
@@ -24,6 +24,7 @@ _NULL: Final = '""'
 _HEADER: Final = "MSH"
 _OBSERVATION: Final = "OBX"
 _OBX_TYPE, _OBX_IDENTIFIER, _OBX_VALUE = 2, 3, 5
+_MESSAGE_DATE: Final = 7
 _PATIENT: Final = "PID-3.1"
 _AGES: Final = frozenset({"21612-7", "29553-5", "30525-0", "30972-4", "age", "年龄"})
 """Observations that are an age: LOINC codes, and what local codes and texts say."""
@@ -49,7 +50,8 @@ class HL7v2Family:
         assert separators is not None
         segments = [_Segment(line, separators) for line in text.split(SEGMENT_END) if line]
         slots = [slot for segment in segments for slot in self._slots(segment)]
-        return HL7v2Document(segments, charset, slots, self._patients(segments))
+        moment = segments[0].first(_MESSAGE_DATE)[0] or None
+        return HL7v2Document(segments, charset, Part(slots, self._patients(segments), moment))
 
     def _slots(self, segment: _Segment) -> Iterator[Slot]:
         for number in segment.filled():
@@ -85,16 +87,8 @@ class HL7v2Family:
 class HL7v2Document:
     """One message; what is put into its slots stands in `write`."""
 
-    def __init__(
-        self,
-        segments: Sequence[_Segment],
-        charset: Charset,
-        slots: Sequence[Slot],
-        patients: set[str],
-    ) -> None:
-        self.slots = slots
-        self.patients = patients
-        self.moment = segments[0].first(7)[0] or None
+    def __init__(self, segments: Sequence[_Segment], charset: Charset, part: Part) -> None:
+        self.parts = (part,)
         self._segments = segments
         self._charset = charset
 

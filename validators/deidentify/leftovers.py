@@ -57,6 +57,10 @@ class Names:
                 words |= _word_spellings(" ".join(clean).lower())
         return cls(frozenset(han), frozenset(words))
 
+    def whole(self) -> Names:
+        """Without single words, which may be part of a code or a key: for whole messages."""
+        return Names(self.han, frozenset(each for each in self.words if len(each) > 1))
+
     def found_in(self, text: str) -> bool:
         """Whether one of them stands in a text (NFKC)."""
         if any(name in text for name in self.han):

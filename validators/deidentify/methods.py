@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 BLANK: Final = "***"
 _UID: Final = re.compile(r"[0-2](\.(0|[1-9][0-9]*)){5,}")
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _POSTCODE: Final = re.compile(r"\s*([0-9]{3})[0-9 -]*")
 
 
@@ -41,16 +42,9 @@ class Methods:
     """A channel's method for each kind."""
 
     def __init__(self, policy: DeidentificationPolicy, keyed: Keyed) -> None:
-        def pseudonym(value: str, _subject: Subject, _form: Form) -> str:
-            # Studies keep together with their images, whose UIDs stay UIDs.
-            return keyed.uid(value) if _UID.fullmatch(value) else keyed.pseudonym(value)
-
-        def uid(value: str, _subject: Subject, _form: Form) -> str:
-            return keyed.uid(value)
-
         number: Mapping[str, Method] = {
-            "pseudonym": pseudonym,
-            "digits": lambda value, _subject, _form: keyed.digits(value),
+            "pseudonym": _replaced(keyed, keyed.pseudonym),
+            "digits": _replaced(keyed, keyed.digits),
             "remove": _removed,
         }
         name = _blanked if policy.names == "blank" else _removed
@@ -69,7 +63,7 @@ class Methods:
             "identity": (policy.identities, number[policy.identities]),
             "postcode": (policy.postcodes, _POSTCODES[policy.postcodes]),
             "internal": (policy.internal_numbers, number[policy.internal_numbers]),
-            "uid": ("pseudonym", uid),
+            "uid": ("pseudonym", number["pseudonym"]),
             "text": ("keep", _kept),
             "keep": ("keep", _kept),
             "remove": ("remove", _removed),
@@ -94,6 +88,17 @@ def _blanked(_value: str, _subject: Subject, _form: Form) -> str:
 
 def _kept(value: str, _subject: Subject, _form: Form) -> str:
     return value
+
+
+def _replaced(keyed: Keyed, make: Callable[[str], str]) -> Method:
+    """What replaces a number. UIDs and UUIDs stay such, so that a study keeps its images."""
+
+    def replace(value: str, _subject: Subject, _form: Form) -> str:
+        if _UID.fullmatch(value):
+            return keyed.uid(value)
+        return keyed.uuid(value.lower()) if _UUID.fullmatch(value) else make(value)
+
+    return replace
 
 
 def _address(policy: DeidentificationPolicy) -> Method:

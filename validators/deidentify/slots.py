@@ -39,20 +39,25 @@ class Slot:
     owner: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What concerns one patient: a message, or a row of a table.
+
+    `slots` are all places that are not simply kept, in the message's order; `patients` the numbers
+    of the patients who are named; `moment` the part's own date, if its family has one.
+    """
+
+    slots: Sequence[Slot]
+    patients: Collection[str]
+    moment: str | None = None
+
+
 class Document(Protocol):
     """One parsed message, to be changed in place."""
 
     @property
-    def slots(self) -> Sequence[Slot]:
-        """Every place that is not simply kept, in the message's order."""
-
-    @property
-    def patients(self) -> Collection[str]:
-        """The numbers of the patients whom it concerns."""
-
-    @property
-    def moment(self) -> str | None:
-        """The message's own date, if its family has one."""
+    def parts(self) -> Sequence[Part]:
+        """The message as one part, or as many as it has rows."""
 
     def write(self) -> bytes:
         """The message as it stands now."""

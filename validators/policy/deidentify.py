@@ -57,7 +57,7 @@ class PlacePolicy(PolicyModel):
             "What stands there: name, organisation, contact (telephone, mail), address (as one "
             "text), city, county, date, birth-date, age, identity (identity and insurance "
             "numbers), postcode, internal (the hospital's own numbers), uid (of DICOM), text "
-            "(which is looked through for leftovers), keep (crosses as it is), remove (never crosses)."
+            "(looked through for leftovers), keep (crosses as it is), remove (never crosses)."
         )
     )
 
