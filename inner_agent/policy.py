@@ -114,6 +114,11 @@ class InnerChannel(Section):
         "journaled, with every file in them. Needs scanner in inner.toml. Objects are scanned by "
         "the outer.",
     )
+    deidentified: Switch = Field(
+        default=False,
+        description="Whether a message that still holds an identity number or a mobile number is "
+        "refused, whatever the outer did to it.",
+    )
     content: ContentPolicy = Field(
         description="What is accepted: exactly one of the families hl7v2, json, fhir, xml, "
         "csv, form and object."
@@ -147,6 +152,15 @@ class InnerChannel(Section):
     def _files_can_be_scanned(self) -> Self:
         if self.virus_scan:
             check_scannable(self.content)
+        return self
+
+    @model_validator(mode="after")
+    def _objects_are_not_looked_through(self) -> Self:
+        if self.content.object_ is not None and self.deidentified:
+            raise Mistake(
+                "has deidentified beside content.object: objects are not looked through",
+                "Remove it.",
+            )
         return self
 
     @model_validator(mode="after")

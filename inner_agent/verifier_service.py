@@ -119,7 +119,9 @@ def content_specs(config: InnerConfig, rules: InnerPolicy) -> dict[str, ContentS
     """What each channel's validator is built from. Raises Refused for a schema not signed for."""
     schemas = policy.read_schemas(config.policy.file.parent, rules.schema_files())
     return {
-        channel.name: ContentSpec(channel.content, schemas, channel.order_key_place)
+        channel.name: ContentSpec(
+            channel.content, schemas, channel.order_key_place, deidentified=channel.deidentified
+        )
         for channel in rules.channels
     }
 

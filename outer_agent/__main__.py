@@ -21,7 +21,7 @@ from ferry_runtime.commands.doctor import DOCTOR_EXIT_CODES, tell
 from ferry_runtime.commands.failure import fail
 from ferry_runtime.commands.failure import run as run_command
 from ferry_runtime.logs import event
-from outer_agent import backup_commands, service, setup_commands
+from outer_agent import backup_commands, deidentify_command, service, setup_commands
 from outer_agent import resend as resending
 from outer_agent import status as status_screen
 from outer_agent.command_frame import CONFIG, load
@@ -167,6 +167,7 @@ for _command in (
     backup_commands.restore,
     setup_commands.init,
     setup_commands.lane_test,
+    deidentify_command.deidentify_report,
 ):
     cli.add_command(_command)
 

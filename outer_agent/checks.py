@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ferry_format.keys import KeyKind
+from ferry_format.reasons import Refused
 from ferry_runtime.checks import Findings
 from ferry_runtime.configuration import ConfigurationProblem
 from ferry_runtime.toml_lines import KeyPath
@@ -20,6 +21,7 @@ from outer_agent.config import (
     ServerSource,
     SourceSection,
 )
+from outer_agent.deidentification import read_keys
 from outer_agent.policy import OuterChannel, OuterPolicy, SenderSection
 
 
@@ -31,6 +33,7 @@ def check_outer(config: OuterConfig, policy: OuterPolicy) -> list[ConfigurationP
     for index, source in enumerate(config.sources):
         _check_source(("sources", index), source, policy, ours)
     ours.unique("sources", [source.name for source in config.sources])
+    _check_deidentification(config, policy, ours)
     theirs.unique("senders", [sender.name for sender in policy.senders])
     theirs.unique("channels", [channel.name for channel in policy.channels])
     _check_senders(config, policy, theirs)
@@ -55,6 +58,26 @@ def _check_host(config: OuterConfig, found: Findings) -> None:
             "is less than medium.keep_hours, so a lost file could not be resent",
             "Keep the spool at least as long as the medium.",
         )
+
+
+def _check_deidentification(config: OuterConfig, policy: OuterPolicy, found: Findings) -> None:
+    section = config.deidentification
+    asking = any(channel.deidentification for channel in policy.channels)
+    if section is None:
+        return
+    if not asking:
+        found.add(
+            ("deidentification",),
+            "has no effect: no channel of the policy asks for it",
+            "Remove it, or have the security administrator add deidentification to a channel.",
+        )
+    names: list[str] = []
+    for index, file in enumerate(section.keys):
+        path: KeyPath = ("deidentification", "keys", index)
+        key = found.private_key(path, file, KeyKind.DEIDENTIFICATION)
+        if key is not None and key.name in names:
+            found.add(path, f"is a second key named {key.name}", "Give each key a name of its own.")
+        names += [] if key is None else [key.name]
 
 
 def _folders(config: OuterConfig) -> Iterator[tuple[KeyPath, Path]]:
@@ -172,6 +195,8 @@ def _check_channel(
             "asks for a virus scanner, and outer.toml names none",
             "Have the system administrator add a [scanner] table, or remove it.",
         )
+    if channel.deidentification is not None:
+        _check_deidentification_key(table, channel.deidentification.key, config, found)
     objects = channel.content.object_
     if objects is not None and objects.bytes_max > medium_bytes_max:
         found.add(
@@ -179,3 +204,21 @@ def _check_channel(
             f"is more than the medium may hold (medium.bytes_max = {medium_bytes_max})",
             "Lower it, or have the system administrator give the medium more room.",
         )
+
+
+def _check_deidentification_key(
+    table: KeyPath, name: str, config: OuterConfig, found: Findings
+) -> None:
+    path: KeyPath = (*table, "deidentification", "key")
+    if config.deidentification is None:
+        found.add(
+            path,
+            "names a key, and outer.toml has none",
+            "Have the system administrator add a [deidentification] table with the key's file.",
+        )
+        return
+    try:
+        known = read_keys(config.deidentification)
+    except Refused:
+        return  # told of at the key's file
+    found.known(path, [name], known, "key")

@@ -106,6 +106,21 @@ class ScannerSection(SharedScannerSection):
     )
 
 
+class DeidentificationSection(Section):
+    """Keys and workers of de-identification, for channels whose policy asks for it."""
+
+    keys: tuple[FilePath, ...] = Field(
+        min_length=1,
+        description="Key files (ferry-keys generate deidentification), mode 0600. The policy names "
+        "a key by the name in its file.",
+    )
+    processes: Annotated[int, Strict(), Field(ge=1, le=64)] = Field(
+        default=1,
+        description="Worker processes that de-identify: others than those that validate, since "
+        "they hold the keys.",
+    )
+
+
 class ServerSource(Section):
     """What sources with a listener share."""
 
@@ -203,6 +218,9 @@ class OuterConfig(Document):
     )
     scanner: ScannerSection | None = Field(
         default=None, description="The virus scanner, where a channel asks for one."
+    )
+    deidentification: DeidentificationSection | None = Field(
+        default=None, description="De-identification, where a channel asks for it."
     )
     metrics: MetricsSection = Field(description="The metrics listener.")
     audit: AuditSection = Field(description="The audit trail.")

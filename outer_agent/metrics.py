@@ -27,6 +27,12 @@ class OuterMetrics:
             ("channel", "outcome", "reason"),
             registry=registry,
         )
+        self.flagged = Counter(
+            "ferry_outer_messages_flagged_total",
+            "Admitted messages in which something was found that the channel lets pass.",
+            ("channel", "reason"),
+            registry=registry,
+        )
         self.message_bytes = Counter(
             "ferry_outer_message_bytes_total",
             "Payload bytes of admitted messages, as they cross.",

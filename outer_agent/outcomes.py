@@ -10,7 +10,7 @@ import time
 from collections.abc import Container
 from typing import Final, Protocol
 
-from ferry_format.reasons import FerryError, Refused
+from ferry_format.reasons import FerryError, Reason, Refused
 from ferry_runtime.logs import event
 from outer_agent import admission
 from outer_agent.admission import Admitted, ObjectSubmission, RateState, Receipt, Submission
@@ -61,6 +61,22 @@ class OutcomeRecord:
             control_id=verdict.control_id,
             bytes=admitted.whole_bytes,
         )
+        if verdict.flag is not None and not receipt.duplicate:
+            self._flagged(admitted.channel, receipt, verdict.flag)
+
+    def _flagged(self, channel: str, receipt: Receipt, flag: Reason) -> None:
+        """A message crosses although a reason against it holds, as its channel says."""
+        self._metrics.flagged.labels(channel, flag.code).inc()
+        id_, reason = receipt.message_id, flag.code
+        event(
+            _LOG,
+            "message_flagged",
+            level=logging.WARNING,
+            message_id=id_,
+            channel=channel,
+            reason=reason,
+        )
+        self._audit.record("message_flagged", message_id=id_, channel=channel, reason=reason)
 
     def repeated(self, submission: Submission | ObjectSubmission, receipt: Receipt) -> None:
         """A message was taken before, and today's policy would not take it; or an object was."""

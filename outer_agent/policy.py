@@ -15,7 +15,8 @@ from ferry_runtime.policy import load_signed
 from ferry_runtime.problem_words import Mistake
 from ferry_runtime.scanner.scannable import check_scannable
 from ferry_runtime.setting_types import Name, ReceiveToken, Sha256Hex, Switch, Text
-from validators.policy import ContentPolicy, SchemaFile
+from validators.policy import ContentPolicy, DeidentificationPolicy, SchemaFile
+from validators.policy.deidentify_fit import misfits
 from validators.policy.terms import matches
 
 MessageBytes = Annotated[int, Strict(), Field(ge=1, le=limits.MESSAGE_BYTES_MAX)]
@@ -128,6 +129,11 @@ class OuterChannel(Section):
         description="Whether only what the virus scanner calls clean is published: each message "
         "and every file in it, each object. Needs scanner in outer.toml.",
     )
+    deidentification: DeidentificationPolicy | None = Field(
+        default=None,
+        description="What becomes of personal data in each message before it is published; "
+        "left out, nothing does. Needs deidentification in outer.toml.",
+    )
     content: ContentPolicy = Field(
         description="What may cross: exactly one of the families hl7v2, json, fhir, xml, csv, "
         "form and object."
@@ -210,6 +216,13 @@ class OuterChannel(Section):
     def _files_can_be_scanned(self) -> Self:
         if self.virus_scan:
             check_scannable(self.content)
+        return self
+
+    @model_validator(mode="after")
+    def _deidentification_fits(self) -> Self:
+        if self.deidentification is not None:
+            for problem, action in misfits(self.deidentification, self.content):
+                raise Mistake(f"has a deidentification that {problem}", action)
         return self
 
     @model_validator(mode="after")

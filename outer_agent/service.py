@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,9 +33,10 @@ from ferry_runtime.logs import event
 from ferry_runtime.observation import ObservationServer
 from ferry_runtime.sole_agent import SoleAgent
 from ferry_runtime.whole_file import create_file
-from outer_agent import freshness
+from outer_agent import deidentification, freshness
 from outer_agent.commit import Committer
 from outer_agent.config import OuterConfig, ServerSource, SourceSection
+from outer_agent.deidentification import DeidentifiedValidation
 from outer_agent.intake import Intake
 from outer_agent.metrics import PREFIX, OuterMetrics
 from outer_agent.object_crossing import Validation
@@ -71,7 +72,7 @@ class _Parts:
 
     audit: AuditTrail
     spool: Spool
-    pool: WorkerPool
+    pools: list[WorkerPool]
     publisher: Publisher
     sources: list[Source]
     observation: ObservationServer
@@ -89,7 +90,7 @@ async def run(config: OuterConfig, rules: OuterPolicy) -> None:
         failing = asyncio.create_task(parts.publisher.failed())
         stopping = asyncio.create_task(_stop_signal())
         notify.ready(f"stream at {parts.spool.head().last_sequence}")
-        event(_LOG, "started", validation_sandbox=parts.pool.sandbox)
+        event(_LOG, "started", validation_sandbox=parts.pools[0].sandbox)
         try:
             await asyncio.wait({failing, stopping, tending}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -145,12 +146,15 @@ async def _start(config: OuterConfig, rules: OuterPolicy) -> _Parts:
         config.intake.validator_processes,
         sandbox_required=config.intake.sandbox_required,
     )
-    metrics_registry.register(WorkersEnded(PREFIX, lambda: pool.workers_ended))
+    pools = [pool, *_deidentifying(config, rules, specs)]
+    metrics_registry.register(
+        WorkersEnded(PREFIX, lambda: sum(each.workers_ended for each in pools))
+    )
     scan = None if config.scanner is None else VirusScan(config.scanner)
     intake = Intake(
         {channel.name: channel for channel in rules.channels},
         {name: build(spec.policy, spec.schemas).content_type for name, spec in specs.items()},
-        _validation(pool, scan, rules),
+        _validation(pools, scan, rules),
         publisher,
         metrics,
         audit,
@@ -167,7 +171,7 @@ async def _start(config: OuterConfig, rules: OuterPolicy) -> _Parts:
     for source in sources:
         await source.start()
     listening.set()
-    return _Parts(audit, spool, pool, publisher, sources, observation)
+    return _Parts(audit, spool, pools, publisher, sources, observation)
 
 
 async def _stop(parts: _Parts, tending: asyncio.Task[None]) -> None:
@@ -175,7 +179,8 @@ async def _stop(parts: _Parts, tending: asyncio.Task[None]) -> None:
     await parts.publisher.stop()
     tending.cancel()
     await parts.observation.stop()
-    parts.pool.close()
+    for pool in parts.pools:
+        pool.close()
     parts.spool.close()
     parts.audit.record("agent_stopped")
     parts.audit.close()
@@ -236,9 +241,30 @@ def certificate_files(sources: Iterable[SourceSection]) -> Iterator[CertificateF
                     yield CertificateFile(one.name, setting, path)
 
 
-def _validation(pool: WorkerPool, scan: VirusScan | None, rules: OuterPolicy) -> Validation:
+def _deidentifying(
+    config: OuterConfig, rules: OuterPolicy, content: Mapping[str, ContentSpec]
+) -> Iterator[WorkerPool]:
+    """The pool whose workers hold the keys of de-identification, if a channel asks for it."""
+    specs = deidentification.specs(config.deidentification, rules, content)
+    if specs and config.deidentification is not None:
+        yield WorkerPool(
+            specs,
+            config.deidentification.processes,
+            sandbox_required=config.intake.sandbox_required,
+        )
+
+
+def _validation(
+    pools: Sequence[WorkerPool], scan: VirusScan | None, rules: OuterPolicy
+) -> Validation:
     scanned = [one.name for one in rules.channels if one.virus_scan and not one.takes_objects]
-    return pool if scan is None else ScannedValidation(pool, scan, scanned)
+    validation: Validation = pools[0]
+    if scan is not None:
+        validation = ScannedValidation(validation, scan, scanned)
+    if len(pools) == 1:
+        return validation
+    asking = [one.name for one in rules.channels if one.deidentification is not None]
+    return DeidentifiedValidation(validation, pools[1], asking)
 
 
 def _retention(config: OuterConfig) -> Retention:

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from validators.csv.validator import CsvValidator
+from validators.deidentify.deidentifier import LeftoverCheck
+from validators.deidentify.families import Deidentification, deidentifier
+from validators.deidentify.text import reader
 from validators.fhir.validator import FhirValidator
 from validators.form.validator import FormValidator
 from validators.hl7v2.validator import HL7v2Validator
@@ -30,6 +33,17 @@ class ContentSpec:
     policy: ContentPolicy
     schemas: Mapping[str, bytes] = field(default_factory=dict)
     order_by: str | None = None
+    deidentification: Deidentification | None = None
+    deidentified: bool = False
+    """Whether what personal data is left in a message refuses it."""
+
+
+def build_spec(spec: ContentSpec) -> Validator:
+    """Build what a worker judges one channel's messages by. Raises SchemaError, as `build`."""
+    validator = build(spec.policy, spec.schemas, spec.order_by)
+    if spec.deidentification is not None:
+        return deidentifier(spec.deidentification, spec.policy, validator)
+    return LeftoverCheck(validator, reader(spec.policy)) if spec.deidentified else validator
 
 
 def build(

@@ -20,7 +20,7 @@ from inner_agent.journal_writer import JournalWriter
 from outer_agent import service as outer_service
 from outer_agent.commit import Committer
 from outer_agent.spool import Spool
-from validators.registry import ContentSpec, build
+from validators.registry import ContentSpec, build_spec
 from validators.verdict import Verdict
 
 POINTS: dict[str, dict[str, tuple[Any, str, str]]] = {
@@ -53,9 +53,7 @@ class ValidatorsInside:
     sandbox = "none: validators run inside, for tests"
 
     def __init__(self, specs: Mapping[str, ContentSpec], *_: Any, **__: Any) -> None:
-        self._validators = {
-            name: build(spec.policy, spec.schemas, spec.order_by) for name, spec in specs.items()
-        }
+        self._validators = {name: build_spec(spec) for name, spec in specs.items()}
 
     def __enter__(self) -> Self:
         return self

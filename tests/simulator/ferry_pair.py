@@ -261,7 +261,7 @@ channels = [{names}]
                 env={**os.environ, **self.environment},
             )
 
-    def wait_ready(self, timeout_s: float = 30.0) -> None:
+    def wait_ready(self, timeout_s: float = 60.0) -> None:
         """Wait for both sides' /readyz. Raises AssertionError with the end of the logs."""
         deadline_s = time.monotonic() + timeout_s
         for side in ("outer", "inner"):

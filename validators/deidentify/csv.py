@@ -21,7 +21,7 @@ class CsvFamily:
     """Where persons stand in the rows of one channel. The policy names every column."""
 
     def __init__(self, policy: DeidentificationPolicy, content: CsvPolicy) -> None:
-        kinds = {place.at: place.kind for place in policy.places}
+        kinds = {place.at: place.holds for place in policy.places}
         names = [column.name for column in content.columns]
         self._columns = [(index, name, kinds[name]) for index, name in enumerate(names)]
         self._patient = None if policy.patient is None else names.index(policy.patient)
@@ -31,9 +31,8 @@ class CsvFamily:
     def open(self, payload: bytes) -> CsvDocument:
         """Parse an accepted message."""
         text = payload.decode(_CODECS[self._content.charset])
-        rows = table.read(
-            text, self._delimiter, self._content.rows_max + 1, len(self._content.columns)
-        )
+        lines = table.lines(text, self._content.rows_max + 1, breaks=True)
+        rows = table.read(lines, self._delimiter, len(self._content.columns))
         head = rows[:1] if self._content.header else []
         body = rows[len(head) :]
         parts = [Part(self._slots(row), self._patients(row)) for row in body]

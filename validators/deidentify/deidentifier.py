@@ -1,9 +1,9 @@
-"""One channel's de-identification: from an accepted message to one that says less, judged again.
+"""One channel's de-identification: from a message to one that says less, both of them judged.
 
-1 the family shows its slots; 2 whose message it is; 3 the names in it are remembered; 4 each slot
-gets what its kind's method gives; 5 texts that stay are looked through; 6 the family's own
-validator judges what came out; 7 its bytes are looked through as a whole. Whatever fails on the way
-refuses the message.
+1 the channel's own validator judges the message; 2 the family shows its slots; 3 whose message it
+is; 4 the names in it are remembered; 5 each slot gets what its kind's method gives; 6 texts that
+stay are looked through; 7 the validator judges what came out; 8 that is looked through as a whole.
+Whatever fails on the way refuses the message.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from validators.deidentify.keyed import Keyed
     from validators.deidentify.methods import Methods
-    from validators.deidentify.slots import Document, Family, Part, Slot
+    from validators.deidentify.slots import Family, Part, Slot
     from validators.policy.deidentify import DeidentificationPolicy, Kind
     from validators.verdict import Validator
 
@@ -40,6 +40,14 @@ class Change:
     method: str
     gone: bool
     found: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What was done to a message, and the verdict on it."""
+
+    changes: tuple[Change, ...]
+    verdict: Verdict
 
 
 class Deidentifier:
@@ -68,28 +76,32 @@ class Deidentifier:
         return self._validator.content_type
 
     def validate(self, payload: bytes) -> Verdict:
-        """De-identify an accepted message and judge what came out."""
-        try:
-            document = self._family.open(payload)
-            names = _names_in(document.parts)
-            changes = self.change(document, names)
-            return self._judged(document.write(), names, changes)
-        except Refused as refused:
-            return Rejected(refused.reason, refused.where)
+        """Judge any bytes; de-identify what is accepted and judge what came out."""
+        return self.examine(payload).verdict
 
-    def change(self, document: Document, names: Names) -> list[Change]:
-        """Put into each slot what stands for its value; tell what was done.
-
-        Raises Refused(PATIENT_UNKNOWN, PERSONAL_DATA_LEFT).
-        """
+    def examine(self, payload: bytes) -> Examination:
+        """The verdict, and what was done to the message on the way."""
+        verdict = self._validator.validate(payload)
+        if isinstance(verdict, Rejected):
+            return Examination((), verdict)
         changes: list[Change] = []
-        for part in document.parts:
-            subject = self._subject(part)
-            changes += [
-                self._text(slot, names) if slot.kind == "text" else self._value(slot, subject)
-                for slot in part.slots
-            ]
-        return changes
+        try:
+            document = self._family.open(verdict.payload)
+            names = _names_in(document.parts)
+            for part in document.parts:
+                changes += self._changes(part, names)
+            verdict = self._judged(document.write(), names, changes)
+        except Refused as refused:
+            verdict = Rejected(refused.reason, refused.where)
+        return Examination(tuple(changes), verdict)
+
+    def _changes(self, part: Part, names: Names) -> list[Change]:
+        """Put into each slot what stands for its value. Raises Refused(PATIENT_UNKNOWN)."""
+        subject = self._subject(part)
+        return [
+            self._text(slot, names) if slot.kind == "text" else self._value(slot, subject)
+            for slot in part.slots
+        ]
 
     def _subject(self, part: Part) -> Subject:
         moment = part.moment or _first_day(part.slots)
@@ -110,20 +122,21 @@ class Deidentifier:
         found = leftovers.kinds_in(slot.value, names)
         if not found:
             return Change(slot.place, slot.kind, "keep", gone=False)
-        if self._policy.leftovers == "refuse":
-            raise Refused(PERSONAL_DATA_LEFT, f"{slot.place}: {', '.join(found)}")
         if self._policy.leftovers == "blank":
             slot.put(BLANK)
         return Change(slot.place, slot.kind, self._policy.leftovers, gone=False, found=found)
 
     def _judged(self, payload: bytes, names: Names, changes: Sequence[Change]) -> Verdict:
+        found = next((each for each in changes if each.found), None)
+        if found is not None and self._policy.leftovers == "refuse":
+            raise Refused(PERSONAL_DATA_LEFT, f"{found.place}: {', '.join(found.found)}")
         verdict = self._validator.validate(payload)
         if isinstance(verdict, Rejected):
-            return Rejected(verdict.reason, f"{verdict.place} (once de-identified)")
+            raise Refused(verdict.reason, f"{verdict.place} (once de-identified)")
         left = leftovers.kinds_in(self._text_of(verdict.payload), names.whole())
-        flagged = self._policy.leftovers == "flag" and any(each.found for each in changes)
+        flagged = found is not None and self._policy.leftovers == "flag"
         if left and not flagged:
-            return Rejected(PERSONAL_DATA_LEFT, ", ".join(left))
+            raise Refused(PERSONAL_DATA_LEFT, ", ".join(left))
         return replace(verdict, flag=PERSONAL_DATA_LEFT if flagged else None)
 
 

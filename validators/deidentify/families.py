@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from validators.deidentify.csv import CsvFamily
 from validators.deidentify.deidentifier import Deidentifier
 from validators.deidentify.fhir import FhirFamily
+from validators.deidentify.form import FormFamily
 from validators.deidentify.hl7v2 import HL7v2Family
 from validators.deidentify.json import JsonFamily
 from validators.deidentify.keyed import Keyed
@@ -21,14 +23,22 @@ if TYPE_CHECKING:
     from validators.verdict import Validator
 
 
+@dataclass(frozen=True, slots=True)
+class Deidentification:
+    """A channel's policy and the 32 bytes of its key."""
+
+    policy: DeidentificationPolicy
+    secret: bytes = field(repr=False)
+
+
 def deidentifier(
-    policy: DeidentificationPolicy, content: ContentPolicy, secret: bytes, validator: Validator
+    described: Deidentification, content: ContentPolicy, validator: Validator
 ) -> Deidentifier:
-    """What de-identifies a channel's messages, under a secret of 32 bytes.
+    """What de-identifies a channel's messages.
 
     `validator` is the channel's own; it judges what comes out.
     """
-    keyed = Keyed(secret)
+    policy, keyed = described.policy, Keyed(described.secret)
     family = _family(policy, content)
     return Deidentifier(policy, family, Methods(policy, keyed), keyed, validator, reader(content))
 
@@ -44,4 +54,6 @@ def _family(policy: DeidentificationPolicy, content: ContentPolicy) -> Family:
         return JsonFamily(policy, content.json_)
     if content.csv is not None:
         return CsvFamily(policy, content.csv)
+    if content.form is not None:
+        return FormFamily(policy, content.form)
     raise AssertionError("the policy lets no other family be de-identified")

@@ -46,7 +46,7 @@ class FhirFamily:
     def __init__(self, policy: DeidentificationPolicy, content: FhirPolicy) -> None:
         self._model = model.load(content.version)
         self._depth_max = content.depth_max
-        self._places: dict[str, Kind] = {place.at: place.kind for place in policy.places}
+        self._places: dict[str, Kind] = {place.at: place.holds for place in policy.places}
         self._removes_files = policy.files == "remove"
 
     def open(self, payload: bytes) -> FhirDocument:

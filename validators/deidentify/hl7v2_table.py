@@ -157,7 +157,7 @@ class Table:
         """The standard's table with a channel's own places."""
         table = cls({name: dict(rules) for name, rules in _standard().items()})
         for place in sorted(places, key=lambda each: "." in each.at):
-            table.put(place.at, place.kind)
+            table.put(place.at, place.holds)
         return table
 
     def put(self, at: str, kind: Kind) -> None:

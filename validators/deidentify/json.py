@@ -47,7 +47,7 @@ class JsonFamily:
     """Where persons stand in the messages of one channel."""
 
     def __init__(self, policy: DeidentificationPolicy, content: JsonPolicy) -> None:
-        self._places = JsonPlaces([(place.at, place.kind) for place in policy.places])
+        self._places = JsonPlaces([(place.at, place.holds) for place in policy.places])
         self._files = JsonPlaces([(file.at, "remove") for file in content.files])
         self._removes_files = policy.files == "remove"
         self._patient = None if policy.patient is None else json_pointer.tokens(policy.patient)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote_plus
 
 from validators.hl7v2.header import read_header
 
@@ -22,6 +23,9 @@ def reader(content: ContentPolicy) -> Callable[[bytes], str]:
         return lambda payload: _hl7_text(payload, charset)
     if content.csv is not None and content.csv.charset == "GB18030":
         return lambda payload: payload.decode("gb18030")
+    if content.form is not None:
+        codec = "gb18030" if content.form.charset == "GB18030" else "utf-8"
+        return lambda payload: unquote_plus(payload.decode("ascii"), codec)
     return lambda payload: payload.decode("utf-8")
 
 

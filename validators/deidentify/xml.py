@@ -36,7 +36,7 @@ class XmlFamily:
     """Where persons stand in the messages of one channel."""
 
     def __init__(self, policy: DeidentificationPolicy, content: XmlPolicy) -> None:
-        named = {steps_of(place.at): place.kind for place in policy.places}
+        named = {steps_of(place.at): place.holds for place in policy.places}
         self._places = {path: kind for path, kind in named.items() if path[-1] != SUBTREE}
         self._subtrees = {path[:-1]: kind for path, kind in named.items() if path[-1] == SUBTREE}
         self._is_cda = content.cda is not None

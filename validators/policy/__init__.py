@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from validators.policy.content import ContentPolicy, SchemaFile
 from validators.policy.csv import CsvColumn, CsvPolicy
+from validators.policy.deidentify import DeidentificationPolicy
 from validators.policy.fhir import FhirPolicy
 from validators.policy.form import FormField, FormPolicy
 from validators.policy.hl7v2 import Hl7FieldRule, HL7v2Policy
@@ -24,6 +25,7 @@ __all__ = [
     "ContentPolicy",
     "CsvColumn",
     "CsvPolicy",
+    "DeidentificationPolicy",
     "FhirPolicy",
     "FormField",
     "FormPolicy",

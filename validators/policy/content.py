@@ -46,6 +46,20 @@ class ContentPolicy(PolicyModel):
         return self
 
     @property
+    def family(self) -> tuple[str, PolicyModel]:
+        """The key of the family that is named, and its policy."""
+        families = {
+            "hl7v2": self.hl7v2,
+            "json": self.json_,
+            "fhir": self.fhir,
+            "xml": self.xml,
+            "csv": self.csv,
+            "form": self.form,
+            "object": self.object_,
+        }
+        return next((name, each) for name, each in families.items() if each is not None)
+
+    @property
     def files_stay_as_spelt(self) -> bool:
         """Whether files cross as their sender spelt them: perhaps in pieces that no scanner joins.
 

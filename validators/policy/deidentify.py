@@ -6,7 +6,7 @@ family's own table says of each place is in docs/deidentification.md.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -49,10 +49,10 @@ class PlacePolicy(PolicyModel):
             "HL7 v2: a field or component (PID-5, PID-3.1). FHIR: an element (Patient.name), or "
             "an extension's URL. XML and CDA: a path (/order/patient/name, /order/@id), or a "
             "last step ** for all below. JSON: a pointer, with * for each member or item and a "
-            "last step ** for all below. CSV: a column's name."
+            "last step ** for all below. CSV and forms: a column's or field's name."
         )
     )
-    kind: Kind = Field(
+    holds: Kind = Field(
         description=(
             "What stands there: name, organisation, contact (telephone, mail), address (as one "
             "text), city, county, date, birth-date, age, identity (identity and insurance "
@@ -85,8 +85,8 @@ class DeidentificationPolicy(PolicyModel):
         default="shift",
         description=(
             "Dates: shift moves all dates of a patient by the same days, so that intervals "
-            "survive; month and year cut them; day-number (json, xml and csv only) counts days "
-            "from a zero that is the patient's own."
+            "survive; month and year cut them; day-number (json, xml, csv and form) counts days from "
+            " a zero that is the patient's own."
         ),
     )
     birth_dates: Literal["age", "remove"] = Field(
@@ -131,7 +131,8 @@ class DeidentificationPolicy(PolicyModel):
         default=None,
         description=(
             "Where the number stands by which dates are shifted, as in places.at. Without it: "
-            "PID-3.1 of HL7 v2, the patient's own id of FHIR and CDA. json, xml and csv must say."
+            "PID-3.1 of HL7 v2, the patient's own id of FHIR and CDA. json, xml, csv and form must "
+            "say."
         ),
     )
     without_patient: Literal["refuse", "year"] = Field(
@@ -145,7 +146,7 @@ class DeidentificationPolicy(PolicyModel):
         default=(),
         description=(
             "Places that are judged otherwise than the family's table says; one table each. json, "
-            "xml (but CDA) and csv have no table: each place must be named."
+            "xml (but CDA), csv and form have no table: each place must be named."
         ),
     )
 
@@ -155,7 +156,3 @@ class DeidentificationPolicy(PolicyModel):
         if len(set(names)) != len(names):
             raise ValueError("a place stands twice in places: give each one kind")
         return self
-
-
-TABLED_FAMILIES: Final = frozenset({"hl7v2", "fhir", "cda"})
-"""Families whose standards say what stands where."""

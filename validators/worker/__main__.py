@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from validators.hl7v2.charset import BY_POLICY_NAME
-from validators.registry import build
+from validators.registry import build_spec
 from validators.worker import wire
 from validators.worker.sandbox import Limits, lock_down
 
@@ -32,9 +32,7 @@ _WARM_UP: Final = (
 def main() -> NoReturn:
     """Run until the parent closes the pipe."""
     specs, memory_bytes_max, cpu_s_max = wire.unpack_start(_read_frame())
-    validators = {
-        name: build(spec.policy, spec.schemas, spec.order_by) for name, spec in specs.items()
-    }
+    validators = {name: build_spec(spec) for name, spec in specs.items()}
     _warm_up(validators)
     sandbox = lock_down(Limits(memory_bytes_max, cpu_s_max))
     _write(wire.frame(sandbox))

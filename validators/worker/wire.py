@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 import msgpack
 
 from ferry_format.reasons import BY_CODE, Reason
+from validators.deidentify.families import Deidentification
 from validators.policy import PAYLOAD_BYTES_MAX, ContentPolicy
+from validators.policy.deidentify import DeidentificationPolicy
 from validators.registry import ContentSpec
 from validators.verdict import Accepted, Rejected, Verdict
 
@@ -54,20 +56,44 @@ def unframe(body: bytes) -> Any:
 def pack_start(specs: Mapping[str, ContentSpec], limits: Limits) -> bytes:
     """Return the first frame down: all that a worker knows."""
     described = {
-        channel: [spec.policy.model_dump_json(by_alias=True), dict(spec.schemas), spec.order_by]
+        channel: [
+            spec.policy.model_dump_json(by_alias=True),
+            dict(spec.schemas),
+            spec.order_by,
+            _pack_deidentification(spec.deidentification),
+            spec.deidentified,
+        ]
         for channel, spec in specs.items()
     }
     return frame([described, limits.memory_bytes_max, limits.cpu_s_max])
 
 
+def _pack_deidentification(described: Deidentification | None) -> list[object] | None:
+    if described is None:
+        return None
+    return [described.policy.model_dump_json(), described.secret]
+
+
 def unpack_start(body: bytes) -> tuple[dict[str, ContentSpec], int, int]:
     """Return specifications, memory_bytes_max, cpu_s_max (in the worker)."""
     described, memory_bytes_max, cpu_s_max = unframe(body)
-    specs = {
-        channel: ContentSpec(ContentPolicy.model_validate_json(policy), schemas, order_by)
-        for channel, (policy, schemas, order_by) in described.items()
-    }
+    specs = {channel: _unpack_spec(*row) for channel, row in described.items()}
     return specs, memory_bytes_max, cpu_s_max
+
+
+def _unpack_spec(
+    policy: str,
+    schemas: dict[str, bytes],
+    order_by: str | None,
+    deidentification: list[Any] | None,
+    deidentified: bool,  # noqa: FBT001 - as it stands in the row
+) -> ContentSpec:
+    described = None
+    if deidentification is not None:
+        text, secret = deidentification
+        described = Deidentification(DeidentificationPolicy.model_validate_json(text), secret)
+    content = ContentPolicy.model_validate_json(policy)
+    return ContentSpec(content, schemas, order_by, described, deidentified)
 
 
 def pack_batch(items: Sequence[tuple[str, bytes]]) -> bytes:

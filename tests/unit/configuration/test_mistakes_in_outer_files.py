@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from ferry_format.keys import KeyKind, generate, private_text
 from ferry_runtime.configuration import ConfigurationError, ConfigurationProblem
 from outer_agent.checks import check_outer
 from outer_agent.config import load_config
 from outer_agent.policy import load_policy
-from tests.simulator.configured_site import Host, outer_host
+from tests.simulator.configured_site import NOW, Host, outer_host
 
 
 @pytest.fixture
@@ -408,3 +409,66 @@ def test_a_channel_that_asks_for_a_scanner_needs_one(host: Host) -> None:
     assert "outer.toml names none" in problem.problem
     host.config.write_text(host.config.read_text() + '\n[scanner]\nsocket = "clamd.ctl"\n')
     assert problems(host) == []
+
+
+DEIDENTIFIED = '[channels.deidentification]\nkey = "research"\n'
+JSON_CHANNEL = "[channels.content.json]"
+
+
+def with_deidentification(host: Host, text: str) -> None:
+    change(host.policy, JSON_CHANNEL, f"{text}{JSON_CHANNEL}")
+
+
+def test_a_channel_that_asks_for_de_identification_needs_its_key(host: Host) -> None:
+    places = '[[channels.deidentification.places]]\nat = "/**"\nholds = "keep"\n'
+    with_deidentification(host, DEIDENTIFIED + places)
+    (problem,) = problems(host)
+    assert problem.key == "channels[orders].deidentification.key"
+    assert "outer.toml has none" in problem.problem
+    file = host.config.parent / "study.key"
+    file.touch(mode=0o600)
+    file.write_text(private_text(generate(KeyKind.DEIDENTIFICATION, "study", NOW)))
+    host.config.write_text(f'{host.config.read_text()}\n[deidentification]\nkeys = ["{file}"]\n')
+    (problem,) = problems(host)
+    assert "research, which does not exist" in problem.problem
+    change(host.policy, '"research"', '"study"')
+    assert problems(host) == []
+    change(host.policy, DEIDENTIFIED.replace("research", "study") + places, "")
+    (problem,) = problems(host)
+    assert problem.key == "deidentification"
+    assert "no effect" in problem.problem
+
+
+@pytest.mark.parametrize(
+    ("text", "problem", "action"),
+    [
+        ("", "names no places", "Say of each place"),
+        (
+            '[[channels.deidentification.places]]\nat = "PID-5"\nholds = "name"\n',
+            "the place PID-5, which json does not have",
+            "a JSON pointer",
+        ),
+        (
+            '[[channels.deidentification.places]]\nat = "/when"\nholds = "date"\n',
+            "does not say where the patient's number stands",
+            "Add patient",
+        ),
+        (
+            '[[channels.deidentification.places]]\nat = "/a"\nholds = "keep"\n' * 2,
+            "is not accepted",
+            "A place stands twice",
+        ),
+        (
+            '[[channels.deidentification.places]]\nat = "/a"\nholds = "naem"\n',
+            "is not one of the allowed words",
+            "'name'",
+        ),
+    ],
+)
+def test_a_de_identification_fits_its_content(
+    host: Host, text: str, problem: str, action: str
+) -> None:
+    with_deidentification(host, DEIDENTIFIED + text)
+    (found,) = problems(host)
+    assert problem in found.problem
+    assert action in found.action
