@@ -85,8 +85,8 @@ class DeidentificationPolicy(PolicyModel):
         default="shift",
         description=(
             "Dates: shift moves all dates of a patient by the same days, so that intervals "
-            "survive; month and year cut them; day-number (json, xml, csv and form) counts days from "
-            " a zero that is the patient's own."
+            "survive; month and year cut them; day-number (json, xml, csv and form) counts days "
+            "from a zero that is the patient's own."
         ),
     )
     birth_dates: Literal["age", "remove"] = Field(
