@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -104,7 +104,10 @@ def _decimal(token: str) -> Decimal:
     nearest = float(token)
     if not math.isfinite(nearest):
         raise Refused(NUMBER_NOT_ALLOWED, "a number beyond the range of a double")
-    value = Decimal(token)
+    try:
+        value = Decimal(token)
+    except InvalidOperation:
+        raise Refused(NUMBER_NOT_ALLOWED, "a number beyond the range of a double") from None
     if value != Decimal(repr(nearest)):
         raise Refused(NUMBER_NOT_ALLOWED, "a number with more digits than a double holds")
     if value.as_integer_ratio()[1] == 1 and abs(value) > INTEGER_MAX:

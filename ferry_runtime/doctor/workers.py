@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from ferry_runtime.doctor.findings import Area, Finding, Side, fault, warning, well
 from validators.worker import WorkerPool
-from validators.worker.sandbox import COMPLETE
+from validators.worker.sandbox import is_complete
 
 
 def look(side: Side, *, sandbox_required: bool) -> Iterator[Finding]:
     """Start one worker, as the agent does. Raises Unavailable where none starts."""
     with WorkerPool({}) as pool:
         sandbox = pool.sandbox
-    if sandbox == COMPLETE:
+    if is_complete(sandbox):
         yield well(Area.WORKERS, f"validation workers are locked in: {sandbox}")
         return
     tell = fault if sandbox_required else warning

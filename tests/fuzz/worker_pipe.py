@@ -15,6 +15,7 @@ def check(data: bytes) -> None:
         except wire.WireError:
             continue
         assert len(verdicts) == count
+        assert [wire._verdict(row) for row in wire._walked(data, count)] == verdicts
         again = wire.pack_verdicts(verdicts)[wire.LENGTH.size :]
         assert wire.unpack_verdicts(again, count) == verdicts
 

@@ -34,7 +34,7 @@ from validators.policy import PAYLOAD_BYTES_MAX
 from validators.verdict import Rejected, Verdict
 from validators.worker import wire
 from validators.worker.process import WorkerEndedError, WorkerProcess
-from validators.worker.sandbox import COMPLETE, Limits
+from validators.worker.sandbox import Limits, is_complete
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -271,7 +271,7 @@ class WorkerPool:
             self._ended(desk, process, late=False)
 
     def _greeted(self, desk: _Desk, process: WorkerProcess) -> None:
-        if self._sandbox_required and process.sandbox != COMPLETE:
+        if self._sandbox_required and not is_complete(process.sandbox or ""):
             self._lacking, process.sandbox = process.sandbox or "", None
             raise WorkerEndedError
         self._start_failures = 0

@@ -31,6 +31,9 @@ FRAME_BYTES_MAX: Final = BATCH_ITEMS_MAX * 4096 + 4 * PAYLOAD_BYTES_MAX
 when its charset changes. Schemas go down in the start frame."""
 _TEXT_CHARS_MAX: Final = 1024
 _ORDER_KEY_BYTES: Final = 32
+_FIELDS_MAX: Final = 4
+_AT_ONCE_BYTES_MAX: Final = 1024 * 1024
+"""What msgpack may decode in one step; beyond it, its objects could fill the memory."""
 
 
 class WireError(Exception):
@@ -121,10 +124,37 @@ def _accepted_row(accepted: Accepted) -> list[object]:
 
 def unpack_verdicts(body: bytes, count: int) -> list[Verdict]:
     """Return the verdicts of a batch of `count`. Raises WireError on anything else."""
-    rows = unframe(body)
+    rows = unframe(body) if len(body) <= _AT_ONCE_BYTES_MAX else _walked(body, count)
     if not isinstance(rows, list) or len(rows) != count:
         raise WireError("not one verdict for each message")
     return [_verdict(row) for row in rows]
+
+
+def _walked(body: bytes, count: int) -> list[list[object]]:
+    """The rows of a large body, of which msgpack decodes scalars only.
+
+    A worker that fell could send arrays in arrays: sixty times their size in the parent's memory.
+    """
+    unpacker = msgpack.Unpacker(
+        max_buffer_size=len(body), max_array_len=0, max_map_len=0, max_ext_len=0
+    )
+    unpacker.feed(body)
+    try:
+        if unpacker.read_array_header() != count:
+            raise WireError("not one verdict for each message")
+        rows = [_walked_row(unpacker) for _ in range(count)]
+    except (ValueError, msgpack.exceptions.UnpackException) as error:
+        raise WireError(type(error).__name__) from None
+    if unpacker.tell() != len(body):
+        raise WireError("something behind the verdicts")
+    return rows
+
+
+def _walked_row(unpacker: msgpack.Unpacker) -> list[object]:
+    fields = unpacker.read_array_header()
+    if fields > _FIELDS_MAX:
+        raise WireError("not a verdict")
+    return [unpacker.unpack() for _ in range(fields)]
 
 
 def _verdict(row: object) -> Verdict:
