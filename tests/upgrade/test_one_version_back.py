@@ -96,8 +96,8 @@ def test_each_process_goes_up_and_back_under_traffic(pair: Pair, before: Version
         traffic.goes_on(15)
         swap(inner, [])  # up: the inner first
         swap(("outer",), [])
-        swap(("outer",), before.before_command)  # back: the outer first
-        swap(inner, before.before_command)
+        swap(inner, before.before_command)  # back, in the order that is not advised
+        swap(("outer",), before.before_command)
     until(agents, traffic.all_arrived)
     assert traffic.collected == traffic.acknowledged
     agents.check_alive()
