@@ -39,6 +39,8 @@ FileType = Literal[
     "video/mp4",
 ]
 _TEXT: Final = "text/plain"
+_MAY_BE_TEXT: Final = ("application/pdf", "image/gif", "text/rtf")
+"""Types of which a whole file can be written in letters: such a file is not text all the same."""
 _DICOM: Final = "application/dicom"
 _PREAMBLE_BYTES: Final = 128
 _OTHER_NAMES: Final = {"image/jpg": "image/jpeg", "application/rtf": "text/rtf"}
@@ -108,6 +110,8 @@ def _is_of(file_type: str, data: bytes) -> bool:
         return False
     if file_type != _TEXT:
         return starts_as(file_type, data)
+    if any(starts_as(each, data.lstrip()) for each in _MAY_BE_TEXT):
+        return False
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 
 import pytest
 
@@ -185,3 +186,29 @@ def test_patterns_that_are_slow_elsewhere_are_not() -> None:
 def test_writing_is_what_the_standard_library_reads() -> None:
     value = json_text.parse('{"a":[1,2.50,"\u60a3\\n",true,null,{"b":{}}]}'.encode(), 10)
     assert json.loads(json_text.write(value)) == {"a": [1, 2.5, "患\n", True, None, {"b": {}}]}
+
+
+BINARY_TREE = {"$ref": "#/$defs/node", "$defs": {"node": {"items": {"$ref": "#/$defs/node"}}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        ({"uniqueItems": True}, "[" + ",".join(f'{{"a":[{n}]}}' for n in range(50_000)) + "]"),
+        ({"uniqueItems": True}, "[" + ",".join(["[]"] * 100_000) + "]"),
+        ({"pattern": "^(([a-z])+.)+[A-Z]([a-z])+$"}, '"' + "a" * 2_000_000 + '"'),
+        ({"format": "email"}, '"' + "a@" * 1_000_000 + '"'),
+        ({"format": "uri"}, '"http://' + "a/" * 1_000_000 + '"'),
+        ({"$ref": "#"}, "1"),
+        (BINARY_TREE, "[" * 64 + "]" * 64),
+        ({"additionalProperties": False}, "{" + ",".join(f'"{n}":0' for n in range(100_000)) + "}"),
+        ({"multipleOf": 0.01}, "[" + ",".join(["1e300"] * 100_000) + "]"),
+    ],
+)
+def test_no_message_makes_a_schema_slow(schema: object, text: str) -> None:
+    data = json.dumps(schema).encode()
+    keys = {"schema_file": "s.json", "schema_sha256": hashlib.sha256(data).hexdigest()}
+    judge = JsonValidator(JsonPolicy.model_validate(keys), {"s.json": data})
+    began_s = time.process_time()
+    judge.validate(text.encode())
+    assert time.process_time() - began_s < 4
