@@ -35,7 +35,7 @@ MACHINE_PATHS  := (^|[^A-Za-z0-9_.-])/([w]ork|[r]oot|[h]ome/[a-z][a-z0-9_-]*)/
 REGISTRY_HOSTS := [p]ypi\.(org|python\.org)|[p]ythonhosted\.org|--([e]xtra-)?index-url[ =]|--[t]rusted-host[ =]|--[f]ind-links[ =]
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages lint test demo fuzz bench bench-quick lock clean
+.PHONY: help setup packages lint test test-packages demo fuzz bench bench-quick deb bundle lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' \
@@ -88,6 +88,15 @@ lint: setup ## Style, format, types, who imports whom, no traces of a machine in
 
 test: setup packages ## The whole test suite (ARGS="tests/unit -k name" for a part)
 	$(BIN)/python -m pytest $(ARGS)
+
+deb: setup ## Debian packages of both agents, for Debian 12 and 13, in dist/
+	$(BIN)/python -m deploy.debian.build
+
+bundle: setup ## The packages, and what else two hosts without a network need (root)
+	$(BIN)/python -m deploy.debian.bundle
+
+test-packages: bundle ## Install, use and purge the bundle on bare Debian 12 and 13, offline (root)
+	FERRY_BUNDLE=1 $(BIN)/python -m pytest tests/packages/test_installation.py $(ARGS)
 
 demo: setup ## Both agents and a small hospital around them, for a minute
 	$(BIN)/python -m deploy.demo.demo
