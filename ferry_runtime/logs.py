@@ -1,4 +1,6 @@
-"""Structured logs: one JSON object a line on stdout, and never anything that a message contained.
+"""Structured logs: one JSON object a line, and never anything that a message contained.
+
+They go to stdout; under systemd into its journal, with fields (`journald`).
 
 A line of ours: {"ts", "level", "agent", "logger", "event", fields...}. Field values are text,
 numbers, booleans, None, bytes (ids, shown as hex) and short lists of these; anything else is
@@ -19,6 +21,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TextIO
 
 from ferry_format.reasons import FerryError
+from ferry_runtime.journald import JournalHandler, takes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,13 +41,15 @@ def configure(
 ) -> None:
     """Send all logging of this process to `stream` (stdout if None) as JSON lines.
 
+    If the stream is the journal's, they go there by its own protocol.
+
     `agent` is the agent's name; it stands in each line. May be called again: the last call holds.
     """
     target = sys.stdout if stream is None else stream
     if isinstance(target, io.TextIOWrapper):
         # Whatever the locale: a character that it lacks would lose the line.
         target.reconfigure(encoding="utf-8", errors="backslashreplace")
-    handler = logging.StreamHandler(target)
+    handler = JournalHandler(target) if takes(target) else logging.StreamHandler(target)
     handler.setFormatter(JsonLines(agent))
     root = logging.getLogger()
     root.handlers = [handler]

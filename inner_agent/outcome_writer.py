@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 UNDURABLE_MAX: Final = 64
 RETRY_S: Final = 1.0
+STUCK_S: Final = 30.0
 
 _log = logging.getLogger("ferry.inner.replayer")
 T = TypeVar("T")
@@ -54,8 +56,14 @@ class OutcomeWriter:
         self._room.set()
         self._empty = asyncio.Event()
         self._empty.set()
+        self._begun_s: list[float] = []
         self.failing = False
         self.held = False
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether the store's thread has not been busy with one piece of work for too long."""
+        return not self._begun_s or time.monotonic() - self._begun_s[0] < STUCK_S
 
     @property
     def undurable(self) -> int:
@@ -90,7 +98,12 @@ class OutcomeWriter:
 
     async def on_store(self, job: Callable[[], T]) -> T:
         """Run `job` on the store's thread, between two commits."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, job)
+        begun_s = time.monotonic()
+        self._begun_s.append(begun_s)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, job)
+        finally:
+            self._begun_s.remove(begun_s)
 
     async def run(self) -> None:
         """Commit until cancelled."""

@@ -153,6 +153,11 @@ class Replayer:
             logs.event(_log, "replayer_goes_on", level=logging.WARNING)
         self._writer.hold(held=failure is not None)
 
+    @property
+    def is_moving(self) -> bool:
+        """Whether outcomes still become durable, or fail; False if their thread is stuck."""
+        return self._writer.is_moving
+
     def ready(self) -> tuple[bool, str]:
         """Tell readiness: running, and outcomes become durable."""
         if not self._tasks or any(task.done() for task in (*self._tasks, *self._pipeline_tasks)):

@@ -139,7 +139,10 @@ async def _replay(replayer: Replayer, asked: asyncio.Event, audit: AuditTrail) -
 
 
 async def _tend(audit: AuditTrail, replayer: Replayer) -> None:
-    """Write the audit trail out; while it has no room, nothing is delivered."""
+    """Write the audit trail out; while it has no room, nothing is delivered.
+
+    The watchdog is fed only while the event loop turns and the store's thread is not stuck.
+    """
     while True:
         await asyncio.sleep(_TEND_S)
         try:
@@ -148,7 +151,8 @@ async def _tend(audit: AuditTrail, replayer: Replayer) -> None:
             replayer.hold(failure)
         else:
             replayer.hold(None)
-        notify.watchdog()
+        if replayer.is_moving:
+            notify.watchdog()
 
 
 async def _journal(config: InnerConfig, asked: asyncio.Event) -> JournalReader | None:

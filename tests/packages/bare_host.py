@@ -35,7 +35,8 @@ class BareHost:
         done = subprocess.run(
             [
                 "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--private-network",
-                "--resolv-conf=off", f"--directory={self.root}", f"--bind-ro={self._bundle}:/bundle",
+                "--resolv-conf=off", f"--directory={self.root}",
+                f"--bind-ro={self._bundle}:/bundle",
                 "--pipe", "sh", "-c", script,
             ],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=_ENVIRONMENT,
