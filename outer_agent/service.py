@@ -54,6 +54,8 @@ from validators.worker import WorkerPool
 _LOG = logging.getLogger("ferry.outer")
 _FINGERPRINT_KEY_BYTES: Final = 32
 _TEND_S: Final = 1.0
+_DEIDENTIFICATION_S: Final = 6.0
+"""For a message or batch of up to 1 MiB: it is judged twice and looked through twice."""
 
 
 def clock_ms() -> int:
@@ -250,6 +252,7 @@ def _deidentifying(
         yield WorkerPool(
             specs,
             config.deidentification.processes,
+            deadline_s=_DEIDENTIFICATION_S,
             sandbox_required=config.intake.sandbox_required,
         )
 

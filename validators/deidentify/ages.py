@@ -7,7 +7,7 @@ from typing import Final
 
 AGE_MAX: Final = 89
 _BAND_YEARS: Final = 5
-_AGE: Final = re.compile(r"\s*([0-9]{1,3})(?:\.[0-9]+)?\s*(.*?)\s*", re.DOTALL)
+_AGE: Final = re.compile(r"([0-9]{1,3})(?:\.[0-9]{1,9})?\s{0,3}(\S{0,6})")
 _YEARS: Final = frozenset({"", "y", "yr", "yrs", "year", "years", "a", "岁", "周岁"})
 _LESS: Final = frozenset(
     {"m", "mo", "mon", "month", "months", "月", "个月", "w", "wk", "week", "weeks", "周"}
@@ -25,7 +25,7 @@ def banded_text(text: str) -> str | None:
 
     Digits and unit keep their form; an age in months, weeks or days becomes 0 years.
     """
-    found = _AGE.fullmatch(text)
+    found = _AGE.fullmatch(text.strip())
     if found is None:
         return None
     digits, unit = found.groups()

@@ -18,7 +18,6 @@ _DATE: Final = re.compile(
 )
 _NO_DATES: Final = (1, 9999)
 """Years that stand for "always" and "never": they are no date of anybody and stay as they are."""
-_DAY_ZERO: Final = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ def day_number(text: str, days: int) -> str | None:
     written = WrittenDate.read(text)
     if written is None or written.is_open or not written.has_day:
         return None
-    return str((written.day - _DAY_ZERO).days + days)
+    return str(written.day.toordinal() + days)
 
 
 def age(born: str, at: str) -> int | None:

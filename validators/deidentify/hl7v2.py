@@ -23,7 +23,7 @@ Leaves = list[list[list[str]]]
 _NULL: Final = '""'
 _HEADER: Final = "MSH"
 _OBSERVATION: Final = "OBX"
-_OBX_TYPE, _OBX_IDENTIFIER, _OBX_VALUE = 2, 3, 5
+_OBX_TYPE, _OBX_IDENTIFIER = 2, 3
 _MESSAGE_DATE: Final = 7
 _PATIENT: Final = "PID-3.1"
 _AGES: Final = frozenset({"21612-7", "29553-5", "30525-0", "30972-4", "age", "年龄"})
@@ -56,22 +56,14 @@ class HL7v2Family:
     def _slots(self, segment: _Segment) -> Iterator[Slot]:
         for number in segment.filled():
             rule = self._table.rule(segment.name, number)
-            if rule.varies or (segment.name == _OBSERVATION and number == _OBX_VALUE):
-                rule = self._varying(segment, rule)
+            if rule.varies and segment.name == _OBSERVATION:
+                rule = _observed(segment)
             if rule.keeps_all:
                 continue
             place = f"{segment.name}-{number}"
             if rule.is_file and not self._removes_files:
                 raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: de-identification")
             yield from _leaves(segment.split(number), rule, place)
-
-    def _varying(self, segment: _Segment, rule: FieldRule) -> FieldRule:
-        """OBX-5 by OBX-2, unless the channel names it."""
-        if not rule.varies:
-            return rule
-        if any(each.lower() in _AGES for each in segment.first(_OBX_IDENTIFIER)):
-            return FieldRule({0: "age"})
-        return type_rule(segment.first(_OBX_TYPE)[0].strip().upper())
 
     def _patients(self, segments: Sequence[_Segment]) -> set[str]:
         place = self._patient
@@ -145,6 +137,17 @@ class _Segment:
                 for repetition in leaves
             )
         return marks.field.join(self._texts)
+
+
+def _observed(observation: _Segment) -> FieldRule:
+    """What OBX-5 holds, by OBX-2; a sender may call anything a code or a number: it is read too."""
+    if any(each.lower() in _AGES for each in observation.first(_OBX_IDENTIFIER)):
+        return FieldRule({0: "age"})
+    rule = type_rule(observation.first(_OBX_TYPE)[0].strip().upper())
+    read: dict[int, Kind] = {
+        number: "text" if kind == "keep" else kind for number, kind in rule.components.items()
+    }
+    return FieldRule(read, rule.is_file)
 
 
 def _leaves(leaves: Leaves, rule: FieldRule, place: str) -> Iterator[Slot]:

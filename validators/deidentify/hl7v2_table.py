@@ -130,7 +130,7 @@ _EXCEPTIONS: Final[Mapping[str, Kind]] = {
 
 @dataclass(frozen=True, slots=True)
 class FieldRule:
-    """What a field's components are; `is_file` where it holds a file, `varies` as OBX-5."""
+    """What a field holds: its components, a file, or what another field tells (varies: OBX-5)."""
 
     components: Components
     is_file: bool = False

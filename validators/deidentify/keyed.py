@@ -19,6 +19,7 @@ SHIFT_DAYS_MAX: Final = 365
 _LABEL: Final = b"ferry-deidentification-1 "
 _PSEUDONYM_BYTES: Final = 10  # 80 bits: among 10^8 numbers, two meet with a chance of 4 in 10^9
 _UUID_BYTES: Final = 16
+_DIGITS_MAX: Final = 64
 
 
 class Keyed:
@@ -41,7 +42,7 @@ class Keyed:
         return base64.b32encode(digest[:_PSEUDONYM_BYTES]).decode()
 
     def digits(self, number: str) -> str:
-        """As many digits as the number has characters, for places that take nothing else.
+        """As many digits as the number has characters, at most 64, for places that take no letter.
 
         Never a valid identity number and never a mobile number. Short ones can meet: among
         a million numbers of 12 digits, two do under every second key.
@@ -49,7 +50,7 @@ class Keyed:
         text = canonical(number)
         for counter in range(256):
             digest = _digest(self._digits, bytes([counter]) + text.encode())
-            found = _decimal(digest, len(text))
+            found = _decimal(digest, min(max(len(text), 1), _DIGITS_MAX))
             if not looks_personal(found):
                 return found
         raise AssertionError("256 digests in a row looked like personal numbers")

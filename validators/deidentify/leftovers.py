@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Self
 
 from validators.deidentify.identity_numbers import is_identity_number
@@ -26,10 +27,13 @@ _MOBILE: Final = re.compile(
     r"(?<![0-9])(?<![0-9]\.)(?:\+?(?:00)?86[ -]?)?1[3-9][0-9][ -]?[0-9]{4}[ -]?[0-9]{4}(?![0-9])"
 )
 _HAN: Final = re.compile(r"[\u3400-\u9fff\U00020000-\U0003ffff·]+")
-_WORD: Final = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_WORD: Final = re.compile(r"[^\W\d_]+")
 _HAN_CHARS_MIN: Final = 2
 _LETTERS_MIN: Final = 4
-_PARTS_MIN: Final = 2
+_GAP_MAX: Final = 3
+"""Between two words of one name: a comma and spaces, or an apostrophe."""
+_FEW: Final = 50
+"""Up to so many names are searched for one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,35 +46,55 @@ class Names:
     """
 
     han: frozenset[str] = frozenset()
-    words: frozenset[tuple[str, ...]] = frozenset()  # in lower case, in the order of the text
+    words: frozenset[str] = frozenset()  # in lower case
+    pairs: frozenset[tuple[str, str]] = frozenset()  # of words that follow each other
 
     @classmethod
     def of(cls, people: Iterable[Sequence[str]]) -> Self:
         """The names of people, each given as the parts of one name."""
         han: set[str] = set()
-        words: set[tuple[str, ...]] = set()
+        words: set[str] = set()
+        pairs: set[tuple[str, str]] = set()
         for parts in people:
             clean = [_plain(part).strip() for part in parts]
             if _HAN.fullmatch("".join(clean)):
                 han |= _han_spellings([part for part in clean if part])
-            else:
-                words |= _word_spellings(" ".join(clean).lower())
-        return cls(frozenset(han), frozenset(words))
+                continue
+            found = _WORD.findall(" ".join(clean).lower())
+            words.update(word for word in found if len(word) >= _LETTERS_MIN)
+            if len(found) > 1:
+                pairs |= {*pairwise(found), (found[0], found[-1]), (found[-1], found[0])}
+        return cls(frozenset(han), frozenset(words), frozenset(pairs))
 
     def whole(self) -> Names:
         """Without single words, which may be part of a code or a key: for whole messages."""
-        return Names(self.han, frozenset(each for each in self.words if len(each) > 1))
+        return Names(self.han, frozenset(), self.pairs)
 
     def found_in(self, text: str) -> bool:
-        """Whether one of them stands in a text (NFKC)."""
-        if any(name in text for name in self.han):
+        """Whether one of them stands in a text (NFKC). The time is linear in its length."""
+        if self._has_han(text):
             return True
-        if not self.words:
+        if not self.words and not self.pairs:
             return False
-        lower = text.lower()
-        # Compiling a pattern takes longer than all the rest: only where it may match.
+        before, end = "", 0
+        for found in _WORD.finditer(text.lower()):
+            word = found[0]
+            if word in self.words:
+                return True
+            if found.start() - end <= _GAP_MAX and (before, word) in self.pairs:
+                return True
+            before, end = word, found.end()
+        return False
+
+    def _has_han(self, text: str) -> bool:
+        if len(self.han) <= _FEW:
+            return any(name in text for name in self.han)
+        lengths = {len(name) for name in self.han}
         return any(
-            all(word in lower for word in name) and _stands_in(name, lower) for name in self.words
+            run[start : start + length] in self.han
+            for run in _HAN.findall(text)
+            for length in lengths
+            for start in range(len(run) - length + 1)
         )
 
 
@@ -99,17 +123,3 @@ def _han_spellings(parts: list[str]) -> set[str]:
     joined = "".join(parts)
     found = {joined, "".join(reversed(parts))} if len(joined) >= _HAN_CHARS_MIN else set()
     return found | {part for part in parts if len(part) > _HAN_CHARS_MIN}
-
-
-def _word_spellings(name: str) -> set[tuple[str, ...]]:
-    words = _WORD.findall(name)
-    found: set[tuple[str, ...]] = {(word,) for word in words if len(word) >= _LETTERS_MIN}
-    if len(words) >= _PARTS_MIN:
-        first, last = words[0], words[-1]
-        found |= {(first, last), (last, first)}
-    return found
-
-
-def _stands_in(words: tuple[str, ...], text: str) -> bool:
-    between = r"[\W_]{1,3}".join(re.escape(word) for word in words)
-    return re.search(rf"\b{between}\b", text) is not None

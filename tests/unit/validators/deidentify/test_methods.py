@@ -60,7 +60,7 @@ def applied(kind: Kind, value: str, form: Form = Form.TEXT, **policy: Any) -> st
         ("date", {"dates": "month"}, "2026-02-28T08:00:00Z", "2026-02"),
         ("date", {"dates": "year"}, "2026-02-28T08:00:00Z", "2026"),
         ("date", {"dates": "remove"}, "20260228", None),
-        ("date", {"dates": "day-number"}, "1970-01-02", "11"),
+        ("date", {"dates": "day-number"}, "1970-01-02", "719174"),
         ("date", {"dates": "day-number"}, "1970-01", None),
         ("birth-date", {}, "19690302", "55"),
         ("birth-date", {}, "1936-01-01", "90"),
