@@ -6,6 +6,8 @@ import re
 from typing import Final
 
 AGE_MAX: Final = 89
+AGE_CODES: Final = frozenset({"21612-7", "29553-5", "30525-0", "30972-4", "445518008"})
+"""Of LOINC and SNOMED CT: observations whose value is an age."""
 _BAND_YEARS: Final = 5
 _AGE: Final = re.compile(r"([0-9]{1,3})(?:\.[0-9]{1,9})?\s{0,3}(\S{0,6})")
 _YEARS: Final = frozenset({"", "y", "yr", "yrs", "year", "years", "a", "岁", "周岁"})

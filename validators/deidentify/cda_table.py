@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from validators.deidentify.ages import AGE_CODES
 from validators.policy.deidentify import Kind
 from validators.xml.paths import local_name_of
 
@@ -43,13 +44,8 @@ _ADDRESS_PARTS: Final[Mapping[str, Kind]] = {
     "streetAddressLine": "address",
 }
 _IDS: Final = frozenset({"id", "setId"})
-_TIMES: Final = frozenset(
-    {"availabilityTime", "birthTime", "deceasedTime", "effectiveTime", "signatureTime", "time"}
-)
 _BOUNDS: Final = frozenset({"center", "comp", "high", "low", "phase"})
 _XSI_TYPE: Final = "{http://www.w3.org/2001/XMLSchema-instance}type"
-_AGE_CODES: Final = frozenset({"21612-7", "29553-5", "30525-0", "30972-4", "445518008"})
-"""Of LOINC and SNOMED CT: observations whose value is an age."""
 
 
 def kind_of_text(element: _Element) -> Kind:
@@ -75,6 +71,8 @@ def kind_of_attribute(element: _Element, name: str) -> Kind:
         return "internal"
     if name == "displayName":
         return "text"
+    if name == "href":  # of linkHtml
+        return "keep" if element.get(name, "").startswith("#") else "remove"
     return _kind_of_value(element, local) if name == "value" else "keep"
 
 
@@ -110,7 +108,12 @@ def _is_time(element: _Element) -> bool:
         if parent is None:
             return False
         element = parent
-    return local_name_of(element.tag) in _TIMES or _typed_as_time(element)
+    return _named_as_time(local_name_of(element.tag)) or _typed_as_time(element)
+
+
+def _named_as_time(local: str) -> bool:
+    """Of effectiveTime, validTime and all others; useablePeriod stands in addresses."""
+    return local in {"time", "useablePeriod"} or local.endswith("Time")
 
 
 def _typed_as_time(element: _Element) -> bool:
@@ -123,4 +126,4 @@ def _is_age(element: _Element) -> bool:
     if observation is None:
         return False
     codes = (each.get("code") for each in observation if local_name_of(each.tag) == "code")
-    return any(code in _AGE_CODES for code in codes)
+    return any(code in AGE_CODES for code in codes)

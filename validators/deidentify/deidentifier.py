@@ -133,9 +133,11 @@ class Deidentifier:
         verdict = self._validator.validate(payload)
         if isinstance(verdict, Rejected):
             raise Refused(verdict.reason, f"{verdict.place} (once de-identified)")
+        flagged: set[str] = set()
+        if self._policy.leftovers == "flag":
+            flagged.update(*(each.found for each in changes))
         left = leftovers.kinds_in(self._text_of(verdict.payload), names.whole())
-        flagged = found is not None and self._policy.leftovers == "flag"
-        if left and not flagged:
+        if not flagged.issuperset(left):
             raise Refused(PERSONAL_DATA_LEFT, ", ".join(left))
         return replace(verdict, flag=PERSONAL_DATA_LEFT if flagged else None)
 

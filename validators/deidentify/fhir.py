@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ferry_format.reasons import ATTACHMENT_NOT_ALLOWED, ELEMENT_NOT_ALLOWED, Refused
 from validators import json_text
+from validators.deidentify.ages import AGE_CODES
 from validators.deidentify.fhir_patients import patients_in
 from validators.deidentify.fhir_table import ALWAYS_NAMED, ELEMENTS, REFERENCES, TYPES
 from validators.deidentify.methods import BLANK
@@ -32,6 +33,7 @@ _EXTENSION: Final = "Extension"
 _BASE64: Final = "base64Binary"
 _URIS: Final = frozenset({"canonical", "uri"})
 _DISPLAY: Final = "Reference.display"
+_QUANTITY: Final = "Observation.valueQuantity"
 _FORMS: Final = {"date": Form.DATE, "dateTime": Form.DATE, "instant": Form.INSTANT}
 _REFERENCE: Final = re.compile(
     r"(.*?(?:^|/))([A-Z][A-Za-z]+)/([A-Za-z0-9.-]{1,64})((?:/_history/.*)?)"
@@ -100,6 +102,8 @@ class FhirFamily:
             kind = self._standard(holder, name, element, place)
         if kind == "remove":
             yield Slot(place, kind, "", partial(_put_member, holder, key))
+        elif name == _QUANTITY and _is_age(holder) and "value" in holder[key]:
+            yield _age(holder[key], "value", f"{place}.value")
         elif kind == "age" and element.is_primitive:
             yield _age(holder, key, place)
         elif name == _DISPLAY and kind == "name":
@@ -196,6 +200,11 @@ def _names_a_resource(name: str, element: Element, value: object) -> bool:
 def _is_file(name: str, element: Element) -> bool:
     is_held = name.endswith(".data") and name.partition(".")[0] in HOLDERS
     return is_held or (element.type == _BASE64 and element.group.endswith("[x]"))
+
+
+def _is_age(observation: Object) -> bool:
+    codings = observation.get("code", {}).get("coding", ())
+    return any(each.get("code") in AGE_CODES for each in codings)
 
 
 def _age(quantity: Object, key: str, place: str) -> Slot:

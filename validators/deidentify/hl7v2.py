@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ferry_format.reasons import ATTACHMENT_NOT_ALLOWED, Refused
+from validators.deidentify.ages import AGE_CODES
 from validators.deidentify.hl7v2_table import FieldRule, Table, type_rule
 from validators.deidentify.slots import Form, Part, Slot
 from validators.hl7v2.charset import BY_POLICY_NAME, Charset, decode, detect, encode
@@ -26,8 +27,8 @@ _OBSERVATION: Final = "OBX"
 _OBX_TYPE, _OBX_IDENTIFIER = 2, 3
 _MESSAGE_DATE: Final = 7
 _PATIENT: Final = "PID-3.1"
-_AGES: Final = frozenset({"21612-7", "29553-5", "30525-0", "30972-4", "age", "年龄"})
-"""Observations that are an age: LOINC codes, and what local codes and texts say."""
+_AGES: Final = AGE_CODES | {"age", "年龄"}
+"""What an age is called: in codes, and in local codes and texts."""
 _IN_ONE: Final[frozenset[Kind]] = frozenset({"name"})
 _DATES: Final[frozenset[Kind]] = frozenset({"date", "birth-date"})
 

@@ -148,7 +148,7 @@ class _Walk:
         if kind == "keep":
             return
         form = Form.DATE if kind in _DATES and self._is_cda else Form.TEXT
-        yield Slot(f"/{'/'.join(path)}", kind, value, put, form, self._owner)
+        yield Slot(_place(path), kind, value, put, form, self._owner)
 
     def _is_file(self, element: _Element) -> bool:
         if not self._is_cda:
@@ -158,10 +158,15 @@ class _Walk:
         return in_body or bool(element.get("representation") == _BASE64)
 
     def _file(self, element: _Element, path: Path) -> Slot:
-        place = f"/{'/'.join(path)}"
+        place = _place(path)
         if not self._removes_files:
             raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: de-identification")
         return Slot(place, "remove", "", partial(_put_text, element))
+
+
+def _place(path: Path) -> str:
+    """A path to be shown: names of the standard and of policies are ASCII, others might be data."""
+    return "".join(f"/{step}" if step.isascii() else "/*" for step in path)
 
 
 def _put_text(element: _Element, value: str | None) -> None:

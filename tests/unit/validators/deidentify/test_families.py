@@ -284,3 +284,34 @@ def test_a_form_crosses_by_its_fields() -> None:
         places=[place("name", "name"), place("dept", "keep")],
     )
     assert crossed(made, "name=Li+Lei&dept=12") == "dept=12"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        '<name><validTime><low value="20260401"/></validTime></name>',
+        '<addr><useablePeriod value="20260401"/></addr>',
+        (
+            '<value xmlns:x="http://www.w3.org/2001/XMLSchema-instance" x:type="IVL_TS">'
+            '<low value="20260401"/></value>'
+        ),
+        '<value xmlns:x="http://www.w3.org/2001/XMLSchema-instance" x:type="TS" value="20260401"/>',
+        '<sdtc:deceasedTime xmlns:sdtc="urn:hl7-org:sdtc" value="20260401"/>',
+    ],
+)
+def test_times_of_cda_move_wherever_they_stand(written: str) -> None:
+    text = crossed(channel(CDA), cda_document("P1", f"<component>{written}</component>"))
+    assert "20260401" not in text
+
+
+def test_an_observed_age_in_fhir_is_banded() -> None:
+    coded = {"coding": [{"system": "http://loinc.org", "code": "30525-0"}]}
+    quantity = {"value": 57, "unit": "a"}
+    made = fhir({**OBSERVATION, "code": coded, "valueQuantity": quantity})
+    assert made["valueQuantity"]["value"] == 55
+
+
+def test_what_was_not_flagged_refuses_a_flagged_message() -> None:
+    made = channel(HL7, leftovers="flag", places=[place("PID-19", "keep")])
+    message = f"{MSH}{PID[:-1]}{'|' * 12}{IDENTITY}\rNTE|1||Zhang San\r"
+    assert refused(made, message)[0] is PERSONAL_DATA_LEFT
