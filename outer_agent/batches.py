@@ -49,7 +49,11 @@ def is_batch(channel: OuterChannel, payload: bytes) -> bool:
 
 def read(submission: Submission, channel: OuterChannel) -> BatchFile:
     """The batches in a submission. Raises Refused(NOT_WELL_FORMED, LIMIT_EXCEEDED)."""
-    return batch.read_batch_file(submission.payload, channel.batch_messages_max)
+    return batch.read_batch_file(
+        submission.payload,
+        channel.batch_messages_max,
+        needs_trailers=channel.batch_trailers == "required",
+    )
 
 
 def submissions(submission: Submission, file: BatchFile) -> list[Submission]:

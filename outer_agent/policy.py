@@ -116,6 +116,11 @@ class OuterChannel(Section):
         description="What becomes of HL7 v2 batches (FHS, BHS): split takes each of their messages "
         "by itself, and answers for each.",
     )
+    batch_trailers: Literal["required", "optional"] = Field(
+        default="required",
+        description="Whether a batch must end with BTS, and a file of batches with FTS. Without "
+        "them nobody can tell that one was cut off.",
+    )
     batch_messages_max: BatchMessages = Field(default=500, description="Most messages in a batch.")
     batch_bytes_max: MessageBytes = Field(
         default=4 * 1024 * 1024, description="Largest batch, in bytes."
@@ -164,7 +169,7 @@ class OuterChannel(Section):
     def _batches_are_hl7(self) -> Self:
         if self.splits_batches and self.content.hl7v2 is None:
             raise Mistake("splits batches that its content does not have", "Remove batches.")
-        idle = {"batch_messages_max", "batch_bytes_max"} & self.model_fields_set
+        idle = {"batch_messages_max", "batch_bytes_max", "batch_trailers"} & self.model_fields_set
         if idle and not self.splits_batches:
             raise Mistake(
                 f'has {min(idle)} without batches = "split", where it does nothing',

@@ -16,6 +16,8 @@ _CHANNELS = validators(
     {"csv": {"columns": _COLUMNS, "unknown_columns": "strip", "formulas": "neutralise"}},
     {"csv": {"columns": _COLUMNS, "charset": "GB18030", "delimiter": ";", "control_id": "id"}},
     {"csv": {"columns": [{"name": "a"}, {"name": "b"}], "header": False, "rows_max": 20}},
+    {"csv": {"columns": [{"name": "a"}, {"name": "b"}], "header": False, "line_breaks": "keep"}},
+    {"csv": {"columns": [{"name": "a"}, {"name": "b"}], "line_breaks": "space"}},
     {"csv": {"columns": [{"name": "a"}], "header": False, "formulas": "allow", "delimiter": "tab"}},
 )
 

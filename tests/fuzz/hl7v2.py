@@ -32,7 +32,11 @@ _CHANNELS = validators(
             "segments": ["PID", "OBX", "Z*"],
             "fields": ["PID-3", "PID-5", "OBX-*"],
             "unknown_fields": "strip",
-            "required": ["PID-3"],
+            "required": ["PID-3", "PID-5.1"],
+            "rules": [
+                {"at": "PID-8", "values": ["M", "F"], "repetitions_max": 1},
+                {"at": "OBX-5.2", "chars_max": 9},
+            ],
             "segments_max": 20,
             "fields_max": 30,
             "field_chars_max": 2000,

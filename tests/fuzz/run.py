@@ -18,10 +18,12 @@ import click
 
 HARNESSES: Final = (
     "hl7v2",
+    "hl7v2_batches",
     "json_messages",
     "fhir",
     "xml_messages",
     "csv_tables",
+    "forms",
     "embedded_files",
     "contents",
     "ferry_files",

@@ -26,6 +26,9 @@ _CHANNELS = validators(
         }
     },
     {"xml": _ANY | {"schema_file": "o.xsd", "schema_sha256": hashlib.sha256(_XSD).hexdigest()}},
+    {"xml": _ANY | {"soap": "strip", "call": {"actions": ["A"]}}},
+    {"xml": _ANY | {"attributes": ["/order/@id", "/order/items/**"], "unknown_elements": "strip"}},
+    {"xml": _ANY | {"cda": {"documents": "any", "standard": "WS/T 500"}}},
     {"xml": _ANY | {"cda": {"documents": "any", "attachments": ["application/pdf", "text/plain"]}}},
     schemas={"o.xsd": _XSD},
 )
@@ -50,7 +53,13 @@ def seeds() -> list[bytes]:
         '<e:Envelope xmlns:e="http://www.w3.org/2003/05/soap-envelope"><e:Header/>'
         f"<e:Body>{order}</e:Body></e:Envelope>"
     )
+    call = (
+        '<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body>'
+        '<HIPMessageServer xmlns="urn:hl7-org:v3"><action>A</action><message><![CDATA['
+        f'<?xml version="1.0"?>{order}]]></message></HIPMessageServer></e:Body></e:Envelope>'
+    )
     return [
+        call.encode(),
         order.encode(),
         b'<?xml version="1.0" encoding="GB18030"?>' + order.replace(MARK, "芳").encode("gb18030"),
         b"<order><n>1</n><n>2.5</n></order>",

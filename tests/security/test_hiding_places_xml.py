@@ -24,6 +24,12 @@ SOAP = (
     b'<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Header><h>%s</h></s:Header>'
     b"<s:Body>%s</s:Body></s:Envelope>"
 )
+CALL = {"call": {"actions": "any"}}
+_BODY = (
+    b'<HIPMessageServer xmlns="urn:hl7-org:v3"><action>%s</action>'
+    b"<message><![CDATA[%s]]></message></HIPMessageServer>"
+)
+CALLED = SOAP % (b"", _BODY)
 
 
 def inside(text: str) -> bytes:
@@ -102,6 +108,33 @@ PLACES = [
         "an envelope's body", SOAP % (b"", CLEAN + b"<x>" + WORD + b"</x>"), ("not_well_formed",)
     ),
     Place("text in the body", SOAP % (b"", CLEAN + WORD), ("not_well_formed",)),
+    Place("a call's action", CALLED % (WORD, CLEAN), "gone", CALL),
+    Place(
+        "the text of a call",
+        CALLED % (b"A</action>%s<action>" % WORD, CLEAN),
+        ("not_well_formed",),
+        CALL,
+    ),
+    Place(
+        "another parameter",
+        CALLED % (b"A</action><x>%s</x><action>" % WORD, CLEAN),
+        ("not_well_formed",),
+        CALL,
+    ),
+    Place("the prolog of a message", CALLED % (b"A", b"<!-- %s -->" % WORD + CLEAN), "gone", CALL),
+    Place("behind the message", CALLED % (b"A", CLEAN + WORD), ("not_well_formed",), CALL),
+    Place(
+        "an attribute",
+        rooted(f'hidden="{HIDDEN}"'),
+        "gone",
+        {"attributes": ["/order/@id", "/order/@day"]},
+    ),
+    Place(
+        "an attribute's name, refusing",
+        rooted(f'{HIDDEN}="1"'),
+        ("element_not_allowed",),
+        {"attributes": ["/order/@id", "/order/@day"]} | {"unknown_elements": "refuse"},
+    ),
     Place("white space between elements", CLEAN.replace(b"<n>", b" \t\n<n>"), "gone", NO_BLANKS),
     Place("and in one", CLEAN.replace(b"</n></o", b"</n>\t <x/>\n</o"), "gone", NO_BLANKS),
 ]

@@ -3,9 +3,10 @@
     file = FHS, 1*batch, FTS / batch;  batch = BHS, *message, BTS; below FHS, BHS and BTS may lack
 
 FHS, BHS, BTS and FTS belong to the way that messages come, so nothing of them crosses. What begins
-must end, and the counts in BTS-1 and FTS-1 must be true where they are filled: a file that was cut
-off on its way is refused whole, before any of its messages is looked at. CR and LF end segments in
-every character set that is read, so bytes can be cut before they are decoded.
+must end (unless the channel takes batches without trailers), and the counts in BTS-1 and FTS-1 must
+be true where they are filled: a file that was cut off on its way is refused whole, before any of
+its messages is looked at. CR and LF end segments in every character set that is read, so bytes can
+be cut before they are decoded.
 """
 
 from __future__ import annotations
@@ -52,10 +53,10 @@ def is_batch(payload: bytes) -> bool:
     return payload.removeprefix(BYTE_ORDER_MARK).startswith(BATCH_HEADERS)
 
 
-def read_batch_file(payload: bytes, messages_max: int) -> BatchFile:
+def read_batch_file(payload: bytes, messages_max: int, *, needs_trailers: bool = True) -> BatchFile:
     """The batches that a payload holds. Raises Refused(NOT_WELL_FORMED, LIMIT_EXCEEDED)."""
     data = payload.removeprefix(BYTE_ORDER_MARK)
-    reader = _Reader(messages_max)
+    reader = _Reader(messages_max, needs_trailers=needs_trailers)
     boundaries = [*_BOUNDARY.finditer(data)]
     ends = [*(found.start() for found in boundaries[1:]), len(data)]
     for found, end in zip(boundaries, ends, strict=True):
@@ -73,8 +74,9 @@ def read_batch_file(payload: bytes, messages_max: int) -> BatchFile:
 class _Reader:
     """What has come so far: at most one file header, closed batches, and an open one."""
 
-    def __init__(self, messages_max: int) -> None:
+    def __init__(self, messages_max: int, *, needs_trailers: bool) -> None:
         self._messages_max = messages_max
+        self._needs_trailers = needs_trailers
         self._header: MessageHeader | None = None
         self._batch_header: MessageHeader | None = None
         self._is_open = False
@@ -102,6 +104,8 @@ class _Reader:
         self._header = _header(line)
 
     def _bhs(self, line: bytes) -> None:
+        if self._is_open and self._batch_header is not None and not self._needs_trailers:
+            self._close()
         if self._is_open or self._is_over:
             raise Refused(NOT_WELL_FORMED, "BHS within a batch, or after FTS")
         self._batch_header = _header(line)
@@ -114,7 +118,8 @@ class _Reader:
         self._close()
 
     def _fts(self, line: bytes) -> None:
-        if self._header is None or self._batch_header is not None or self._is_over:
+        is_within = self._batch_header is not None and self._needs_trailers
+        if self._header is None or is_within or self._is_over:
             raise Refused(NOT_WELL_FORMED, "FTS without FHS, or within a batch")
         if self._is_open:
             self._close()
@@ -127,10 +132,12 @@ class _Reader:
         self._messages.clear()
 
     def file(self) -> BatchFile:
-        if self._batch_header is not None:
+        if self._needs_trailers and self._batch_header is not None:
             raise Refused(NOT_WELL_FORMED, "no BTS at the end: the batch was cut off")
-        if self._header is not None and not self._is_over:
+        if self._needs_trailers and self._header is not None and not self._is_over:
             raise Refused(NOT_WELL_FORMED, "no FTS at the end: the file was cut off")
+        if self._is_open:
+            self._close()
         return BatchFile(self._header, tuple(self._batches))
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 
+import hl7
 import pytest
 
 from ferry_format.reasons import LIMIT_EXCEEDED, NOT_WELL_FORMED, Refused
+from tests.simulator.corpora import samples
 from tests.simulator.messages import adt
 from validators.hl7v2.batch import BatchFile, build_batch_answer, is_batch, read_batch_file
 from validators.hl7v2.header import read_batch_header
@@ -79,6 +81,55 @@ def test_what_was_cut_off_or_patched_together_is_refused_whole(payload, place) -
         read(payload)
     assert refused.value.reason is NOT_WELL_FORMED
     assert place in refused.value.where
+
+
+@pytest.mark.parametrize(
+    ("payload", "batches"),
+    [
+        (BHS + ONE, [1]),
+        (FHS + BHS + ONE + BHS + TWO + THREE, [1, 2]),
+        (FHS + BHS + ONE + b"BTS|1\r", [1]),
+        (FHS + BHS + ONE + b"FTS|1\r", [1]),
+        (FHS + ONE + TWO, [2]),
+        (FHS, []),
+    ],
+)
+def test_trailers_may_lack_where_the_channel_says_so(payload: bytes, batches) -> None:
+    file = read_batch_file(payload, 100, needs_trailers=False)
+    assert [len(batch.messages) for batch in file.batches] == batches
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        BHS + ONE + b"BTS|2\r",
+        FHS + BHS + ONE + BHS + TWO + b"FTS|1\r",
+        FHS + ONE + BHS + TWO,
+        BHS + ONE + b"BTS|1\r" + TWO,
+        BHS + ONE + b"FTS|1\r",
+    ],
+)
+def test_what_trailers_say_is_true_all_the_same(payload: bytes) -> None:
+    with pytest.raises(Refused):
+        read_batch_file(payload, 100, needs_trailers=False)
+
+
+def test_batches_of_the_corpora_are_read_as_another_parser_reads_them() -> None:
+    seen = 0
+    for sample in samples("hl7v2"):
+        data = sample.read()
+        if sample.kind != "valid" or not is_batch(data):
+            continue
+        text = data.decode("latin-1").replace("\r\n", "\r").replace("\n", "\r")
+        try:
+            theirs = hl7.parse_file(text) if text.startswith("FHS") else [hl7.parse_batch(text)]
+            ours = read_batch_file(data, 1000, needs_trailers=False)
+        except (hl7.ParseException, Refused):
+            continue
+        seen += 1
+        counts = [sum(isinstance(each, hl7.Message) for each in batch) for batch in theirs]
+        assert [len(batch.messages) for batch in ours.batches] == counts, sample.name
+    assert seen >= 8
 
 
 def test_the_number_of_messages_is_bounded() -> None:
