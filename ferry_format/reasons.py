@@ -180,6 +180,12 @@ ENTRY_KIND_NOT_ALLOWED = _security(
     "a part on a channel for messages, or a message on a channel for objects",
     "Compare the channel's content family in both policies; investigate if they agree.",
 )
+REBUILT_DIFFERENTLY = _security(
+    "rebuilt_differently",
+    "an object came with bytes that this side's own policy would have written differently",
+    "Compare the channel's content in both policies: they must say the same. If they do, the outer "
+    "did not rebuild it: look at that host.",
+)
 OBJECT_INCOMPLETE = _operator(
     "object_incomplete",
     "parts of the object never came, and the time to wait for them is over",
@@ -402,6 +408,11 @@ MESSAGE_TYPE_NOT_ALLOWED = _sender(
     "message_type_not_allowed",
     "the channel's whitelist does not name this message type",
     "Ask the security administrator to add the type, or use another channel.",
+)
+TRANSFER_SYNTAX_NOT_ALLOWED = _sender(
+    "transfer_syntax_not_allowed",
+    "the channel's whitelist does not name this DICOM transfer syntax",
+    "Send the instance in another transfer syntax, or ask the security administrator to add it.",
 )
 VERSION_NOT_ALLOWED = _sender(
     "version_not_allowed",

@@ -170,9 +170,10 @@ def _check_channels(config: InnerConfig, policy: InnerPolicy, found: Findings) -
                 "asks for a virus scanner, and inner.toml names none",
                 "Have the system administrator add a [scanner] table, or remove it.",
             )
-        if channel.content.object_ is not None and channel.bytes_max > config.journal.bytes_max:
+        if channel.content.objects is not None and channel.bytes_max > config.journal.bytes_max:
+            family = "object" if channel.content.dicom is None else "dicom"
             found.add(
-                (*table, "content", "object", "bytes_max"),
+                (*table, "content", family, "bytes_max"),
                 f"is more than the journal may hold (journal.bytes_max = "
                 f"{config.journal.bytes_max})",
                 "Lower it, or have the system administrator give the journal more room.",

@@ -31,12 +31,16 @@ PLACE_CHARS_MAX: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class ChannelRule:
-    """What the inner's own policy says of a channel: `content_type` is its validator's."""
+    """What the inner's own policy says of a channel: `content_type` is its validator's.
+
+    `walks_objects`: its objects are judged to their end, part after part (object_judging).
+    """
 
     content_type: str
     bytes_max: int
     holds_on_gap: bool = True
     takes_objects: bool = False
+    walks_objects: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +160,12 @@ def screen(entry: Envelope | Part, rules: Mapping[str, ChannelRule]) -> Rejected
     return None
 
 
-def to_judge(entry: Envelope | Part) -> bytes | None:
-    """What a validator is to see of it: a message, an object's beginning, nothing of the rest."""
+def to_judge(entry: Envelope | Part, rules: Mapping[str, ChannelRule]) -> bytes | None:
+    """What a validator is to see of it by itself: a message, an object's beginning."""
     if isinstance(entry, Envelope):
         return entry.payload
+    if rules[entry.channel].walks_objects:
+        return None
     return entry.payload[:HEAD_BYTES] if entry.number == 1 else None
 
 

@@ -22,6 +22,7 @@ from inner_agent.channel_gaps import Missing
 from inner_agent.held_messages import HeldTable
 from inner_agent.journal import GapRecord, StreamRecord
 from inner_agent.journal_schema import connect_writer, faults, transaction
+from inner_agent.object_judging import ObjectJudging
 from inner_agent.object_store import FOLDER_NAME, ObjectStore
 from inner_agent.object_table import Incomplete, NewPart, ObjectTable, PartTimes
 from inner_agent.quarantine import (
@@ -137,8 +138,13 @@ class JournalWriter:
     """
 
     def __init__(
-        self, path: Path, cipher: PayloadCipher, limits: QuarantineLimits | None = None
+        self,
+        path: Path,
+        cipher: PayloadCipher,
+        limits: QuarantineLimits | None = None,
+        judging: ObjectJudging | None = None,
     ) -> None:
+        """`judging` holds objects of channels that are judged to their end."""
         self.path = path
         self.connection = connect_writer(path)
         self._cipher = cipher
@@ -148,7 +154,7 @@ class JournalWriter:
             )
             self._held = HeldTable(self.connection)
             store = ObjectStore(path.parent / FOLDER_NAME, cipher)
-            self.objects = ObjectTable(self.connection, store)
+            self.objects = ObjectTable(self.connection, store, judging)
             store.prepare(self.objects.kept())
 
     def close(self) -> None:
@@ -356,8 +362,8 @@ class JournalWriter:
             whole.channel_sequence,
             whole.accepted_at_ms,
             whole.content_type,
-            whole.content_type,
-            None,
+            whole.message_type,
+            whole.control_id,
             b"",
         )
         self._enter(batch, file, message, whole.object_bytes, is_object=True)

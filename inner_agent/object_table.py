@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from ferry_format import parts, reasons
 from ferry_format.envelope import Part
 from ferry_format.reasons import Refused
+from inner_agent.object_judging import ObjectJudging
 from inner_agent.object_store import ObjectStore
+from validators.verdict import Accepted
 
 ENDED_PER_CALL: Final = 100
 
@@ -58,6 +61,8 @@ class WholeObject:
     accepted_at_ms: int
     content_type: str
     object_bytes: int
+    message_type: str
+    control_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +77,15 @@ class Incomplete:
 class ObjectTable:
     """Belongs inside transactions of the journal; `settle` after each, committed or not."""
 
-    def __init__(self, connection: sqlite3.Connection, store: ObjectStore) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        store: ObjectStore,
+        judging: ObjectJudging | None = None,
+    ) -> None:
         self._connection = connection
         self.store = store
+        self._judging = judging
         self._ended: list[bytes] = []
 
     def kept(self) -> set[bytes]:
@@ -105,7 +116,9 @@ class ObjectTable:
     def take(self, new: NewPart, stream_id: bytes, at: PartTimes) -> WholeObject | None:
         """Take a part; the object, if it is whole now. What is known or closed is dropped.
 
-        Raises Refused(OBJECT_BROKEN) if it contradicts another part, or the digest does not fit.
+        Raises Refused: OBJECT_BROKEN if it contradicts another part, or the digest does not fit;
+        what the validator says where the channel's objects are judged to their end. Raises
+        Unavailable(VALIDATOR_UNAVAILABLE).
         """
         part = new.part
         known = self._connection.execute(
@@ -123,7 +136,8 @@ class ObjectTable:
             raise Refused(reasons.OBJECT_BROKEN, f"part {part.number}")
         if not self._add(new, at):
             return None
-        return self._whole(part.message_id, parts.part_count(part.object_bytes))
+        verdict = self._judge(part)
+        return self._whole(part, verdict)
 
     def close(self, part: Part, stream_id: bytes, at: PartTimes) -> bool:
         """Refuse the object that a part belongs to; False if that was done before."""
@@ -164,6 +178,8 @@ class ObjectTable:
 
     def settle(self, *, committed: bool) -> None:
         """Remove the parts of what ended, once no row names them."""
+        if not committed and self._judging is not None:
+            self._judging.forget()
         ended, self._ended = self._ended, []
         if committed:
             for message_id in ended:
@@ -211,7 +227,23 @@ class ObjectTable:
             )
         return True
 
-    def _whole(self, message_id: bytes, count: int) -> WholeObject | None:
+    def _judge(self, part: Part) -> Accepted | None:
+        """Go on judging the object as far as its parts are there."""
+        if self._judging is None or not self._judging.judges(part.channel):
+            return None
+        there = self._connection.execute(
+            "SELECT number FROM parts WHERE message_id = ? ORDER BY number", (part.message_id,)
+        )
+        return self._judging.advance(
+            part.channel,
+            part.message_id,
+            parts.part_count(part.object_bytes),
+            [number for (number,) in there],
+            partial(self.store.get, part.message_id),
+        )
+
+    def _whole(self, part: Part, verdict: Accepted | None) -> WholeObject | None:
+        message_id, count = part.message_id, parts.part_count(part.object_bytes)
         number = self._connection.execute(
             "SELECT count(*) FROM parts WHERE message_id = ?", (message_id,)
         ).fetchone()[0]
@@ -227,9 +259,13 @@ class ObjectTable:
         ).fetchone()
         if parts.object_digest(one for (one,) in digests) != digest:
             raise Refused(reasons.OBJECT_BROKEN, "object digest")
+        if self._judging is not None and self._judging.judges(part.channel) and verdict is None:
+            raise Refused(reasons.OBJECT_BROKEN, "not judged to its end")
         self._connection.execute("DELETE FROM parts WHERE message_id = ?", (message_id,))
         self._connection.execute("DELETE FROM objects WHERE message_id = ?", (message_id,))
-        return WholeObject(*row)
+        kind = part.content_type if verdict is None else verdict.message_type
+        control_id = None if verdict is None else verdict.control_id
+        return WholeObject(*(*row, kind, control_id))
 
     def _end(self, message_id: bytes) -> bool:
         closed = self._connection.execute(

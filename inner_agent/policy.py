@@ -121,29 +121,31 @@ class InnerChannel(Section):
     )
     content: ContentPolicy = Field(
         description="What is accepted: exactly one of the families hl7v2, json, fhir, xml, "
-        "csv, form and object."
+        "csv, form, dicom and object."
     )
 
     @property
     def bytes_max(self) -> int:
         """The largest message or object, in bytes."""
-        objects = self.content.object_
+        objects = self.content.objects
         return self.message_bytes_max if objects is None else objects.bytes_max
 
     @model_validator(mode="after")
     def _objects_have_their_own_rules(self) -> Self:
-        if self.content.object_ is not None and "message_bytes_max" in self.model_fields_set:
+        if self.content.objects is not None and "message_bytes_max" in self.model_fields_set:
             raise Mistake(
-                "has message_bytes_max beside content.object, where it does nothing",
-                "Remove it: content.object.bytes_max limits the size.",
+                "has message_bytes_max beside content.object or content.dicom, where it does "
+                "nothing",
+                "Remove it: bytes_max of content.object or content.dicom limits the size.",
             )
         return self
 
     @model_validator(mode="after")
     def _objects_are_scanned_outside(self) -> Self:
-        if self.content.object_ is not None and self.virus_scan:
+        if self.content.objects is not None and self.virus_scan:
             raise Mistake(
-                "has virus_scan beside content.object: only parts of an object are seen here",
+                "has virus_scan beside content.object or content.dicom: only parts of an object "
+                "are seen here",
                 "Remove it, and set virus_scan in the outer's policy.",
             )
         return self
@@ -177,7 +179,7 @@ class InnerChannel(Section):
         content = self.content
         if self.order_by == "channel":
             return self
-        if content.object_ is not None:
+        if content.objects is not None:
             raise Mistake("has an order_by that its content does not have", "Remove order_by.")
         if is_pointer != (content.hl7v2 is None):
             raise Mistake(

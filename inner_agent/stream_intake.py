@@ -304,7 +304,7 @@ class StreamIntake:
             for entry in opened.file.content.entries
             if not isinstance(entry, Tombstone)
         ]
-        screened = [screen(envelope, rules) or to_judge(envelope) for envelope in envelopes]
+        screened = [screen(envelope, rules) or to_judge(envelope, rules) for envelope in envelopes]
         items = [
             (envelope.channel, payload)
             for envelope, payload in zip(envelopes, screened, strict=True)

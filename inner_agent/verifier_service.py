@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pwd
 import signal
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,7 @@ from inner_agent.at_rest import PayloadCipher
 from inner_agent.config import InnerConfig, MediumSection
 from inner_agent.intake_decisions import ChannelRule
 from inner_agent.journal_writer import JournalWriter
+from inner_agent.object_judging import ObjectJudging
 from inner_agent.policy import InnerPolicy
 from inner_agent.retention import RetentionPolicy
 from inner_agent.verifier import Verifier, VerifierSettings
@@ -54,16 +56,18 @@ def run(config: InnerConfig, rules: InnerPolicy) -> None:
         checkpoint_records=config.audit.checkpoint_records,
         keep_days=config.audit.keep_days,
     )
-    journal = JournalWriter(journal_path(state_dir), cipher)
     watch = Watch()
     registry = CollectorRegistry()
     try:
-        with WorkerPool(
-            specs,
-            config.validators.processes,
-            sandbox_required=config.validators.sandbox_required,
-            on_progress=notify.watchdog,
-        ) as pool:
+        with (
+            WorkerPool(
+                specs,
+                config.validators.processes,
+                sandbox_required=config.validators.sandbox_required,
+                on_progress=notify.watchdog,
+            ) as pool,
+            closing(_journal(state_dir, cipher, pool, rules)) as journal,
+        ):
             registry.register(WorkersEnded(PREFIX, lambda: pool.workers_ended))
             watch_process(registry, PREFIX)
             verifier = Verifier(
@@ -81,8 +85,15 @@ def run(config: InnerConfig, rules: InnerPolicy) -> None:
             verifier.run()
     finally:
         watch.close()
-        journal.close()
         audit.close()
+
+
+def _journal(
+    state_dir: Path, cipher: PayloadCipher, pool: WorkerPool, rules: InnerPolicy
+) -> JournalWriter:
+    walked = [one.name for one in rules.channels if one.content.dicom is not None]
+    judging = ObjectJudging(pool, walked, notify.watchdog)
+    return JournalWriter(journal_path(state_dir), cipher, judging=judging)
 
 
 def _validators(pool: WorkerPool, config: InnerConfig, rules: InnerPolicy) -> Validators:
@@ -100,7 +111,8 @@ def _settings(
             build(channel.content, specs[channel.name].schemas).content_type,
             channel.bytes_max,
             channel.on_gap == "hold",
-            channel.content.object_ is not None,
+            channel.content.objects is not None,
+            channel.content.dicom is not None,
         )
         for channel in rules.channels
     }

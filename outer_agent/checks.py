@@ -197,10 +197,11 @@ def _check_channel(
         )
     if channel.deidentification is not None:
         _check_deidentification_key(table, channel.deidentification.key, config, found)
-    objects = channel.content.object_
+    objects = channel.content.objects
     if objects is not None and objects.bytes_max > medium_bytes_max:
+        family = "object" if channel.content.dicom is None else "dicom"
         found.add(
-            (*table, "content", "object", "bytes_max"),
+            (*table, "content", family, "bytes_max"),
             f"is more than the medium may hold (medium.bytes_max = {medium_bytes_max})",
             "Lower it, or have the system administrator give the medium more room.",
         )

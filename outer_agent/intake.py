@@ -33,6 +33,7 @@ from outer_agent.metrics import OuterMetrics
 from outer_agent.object_crossing import Crossing, ObjectCrossing, ReadExactly, Scan, Validation
 from outer_agent.outcomes import AuditRecord, OutcomeRecord
 from outer_agent.policy import OuterChannel, SoapReplySection
+from outer_agent.rebuilding import Rebuilding
 from outer_agent.virus_scan import VirusScan
 from validators.hl7v2.header import read_header
 from validators.verdict import Accepted
@@ -86,10 +87,12 @@ class Intake:
         fingerprint_key: bytes,
         clock_ms: Callable[[], int],
         object_scan: VirusScan | None = None,
+        rebuilding: Rebuilding | None = None,
     ) -> None:
         """`content_types` is each channel's media type; `fingerprint_key` a 32-byte secret.
 
         `object_scan` is there if a channel scans its objects; `validation` scans messages itself.
+        `rebuilding` is there if a channel's objects are judged to their end.
         """
         self._channels = channels
         self._content_types = content_types
@@ -99,6 +102,7 @@ class Intake:
         self._fingerprint_key = fingerprint_key
         self._clock_ms = clock_ms
         self._object_scan = object_scan
+        self._rebuilding = rebuilding
         self._rates: dict[tuple[str, str], RateState] = {}
         self._objects = 0
 
@@ -180,14 +184,32 @@ class Intake:
     async def _carry(
         self, submission: ObjectSubmission, channel: OuterChannel, read: ReadExactly
     ) -> Crossing:
+        if channel.content.dicom is None:
+            return await self._cross(submission, channel, read, None)
+        assert self._rebuilding is not None
+        with self._rebuilding.collector() as content:
+            rebuilt = await self._rebuilding.rebuild(submission, read, content)
+            return await self._cross(rebuilt.submission, channel, rebuilt.read, rebuilt.verdict)
+
+    async def _cross(
+        self,
+        submission: ObjectSubmission,
+        channel: OuterChannel,
+        read: ReadExactly,
+        verdict: Accepted | None,
+    ) -> Crossing:
         if not channel.virus_scan:
-            return await self._object_crossing(submission, channel, None).carry(read)
+            return await self._object_crossing(submission, channel, None, verdict).carry(read)
         assert self._object_scan is not None
         async with self._object_scan.stream() as scan:
-            return await self._object_crossing(submission, channel, scan).carry(read)
+            return await self._object_crossing(submission, channel, scan, verdict).carry(read)
 
     def _object_crossing(
-        self, submission: ObjectSubmission, channel: OuterChannel, scan: Scan | None
+        self,
+        submission: ObjectSubmission,
+        channel: OuterChannel,
+        scan: Scan | None,
+        verdict: Accepted | None,
     ) -> ObjectCrossing:
         return ObjectCrossing(
             submission,
@@ -197,6 +219,7 @@ class Intake:
             self._publication,
             self._fingerprint_key,
             scan,
+            verdict,
         )
 
     def _tell_object(

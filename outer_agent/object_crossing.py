@@ -97,10 +97,12 @@ class ObjectCrossing:
         publication: Publication,
         fingerprint_key: bytes,
         scan: Scan | None = None,
+        verdict: Accepted | None = None,
     ) -> None:
         """`content_type` is the channel's own; `fingerprint_key` the installation's secret.
 
-        With a `scan`, the last part is not published before the whole object is called clean.
+        With a `scan`, the last part is not published before the whole object is called clean. With
+        a `verdict`, the whole object was judged before, and its beginning is not judged again.
         """
         self._scan = scan
         self._submission = submission
@@ -110,7 +112,7 @@ class ObjectCrossing:
         self._publication = publication
         self._body = BodyDigest(fingerprint_key)
         self._digests: list[bytes] = []
-        self._verdict: Accepted | None = None
+        self._verdict = verdict
         key = submission.duplicate_key
         self._key_digest = (
             None if key is None else admission.key_digest(fingerprint_key, submission, key)
@@ -154,7 +156,7 @@ class ObjectCrossing:
         payload = await read(parts.part_bytes(self._submission.whole_bytes, number))
         if self._key_digest is not None:
             await asyncio.to_thread(self._body.update, payload)
-        if number == 1:
+        if self._verdict is None:
             payload = await self._judged(payload)
         self._digests.append(await asyncio.to_thread(parts.part_digest, payload))
         is_last = number == self._count

@@ -141,18 +141,18 @@ class OuterChannel(Section):
     )
     content: ContentPolicy = Field(
         description="What may cross: exactly one of the families hl7v2, json, fhir, xml, csv, "
-        "form and object."
+        "form, dicom and object."
     )
 
     @property
     def takes_objects(self) -> bool:
         """Whether the channel carries objects, in parts, and no messages."""
-        return self.content.object_ is not None
+        return self.content.objects is not None
 
     @property
     def bytes_max(self) -> int:
         """The largest message or object, in bytes."""
-        objects = self.content.object_
+        objects = self.content.objects
         return self.message_bytes_max if objects is None else objects.bytes_max
 
     @property
@@ -211,9 +211,9 @@ class OuterChannel(Section):
         idle = {"message_bytes_max", "same_id_other_bytes"} & self.model_fields_set
         if self.takes_objects and idle:
             raise Mistake(
-                f"has {min(idle)} beside content.object, where it does nothing",
-                "Remove it: content.object.bytes_max limits the size, and an object that has an "
-                "earlier one's id but other bytes is always refused.",
+                f"has {min(idle)} beside content.object or content.dicom, where it does nothing",
+                "Remove it: bytes_max of content.object or content.dicom limits the size, and an "
+                "object that has an earlier one's id but other bytes is always refused.",
             )
         return self
 

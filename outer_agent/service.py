@@ -42,6 +42,7 @@ from outer_agent.metrics import PREFIX, OuterMetrics
 from outer_agent.object_crossing import Validation
 from outer_agent.policy import OuterPolicy
 from outer_agent.publisher import Publisher, Retention
+from outer_agent.rebuilding import Rebuilding
 from outer_agent.room import Marks
 from outer_agent.senders import SenderDirectory
 from outer_agent.sources import registry
@@ -163,6 +164,7 @@ async def _start(config: OuterConfig, rules: OuterPolicy) -> _Parts:
         _fingerprint_key(config.agent.state_dir),
         clock_ms,
         scan,
+        Rebuilding(pool, config.agent.state_dir),
     )
     surroundings = Surroundings(intake, SenderDirectory(rules.senders), metrics, clock_ms)
     sources = [registry.build(section, surroundings) for section in config.sources]

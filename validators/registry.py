@@ -23,6 +23,7 @@ from validators.xml.validator import XmlValidator
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from validators.policy import DicomPolicy
     from validators.verdict import Validator
 
 
@@ -68,6 +69,15 @@ def build(
         return CsvValidator(content.csv, order_by)
     if content.form is not None:
         return FormValidator(content.form, order_by)
+    if content.dicom is not None:
+        return _dicom(content.dicom)
     if content.object_ is not None:
         return ObjectValidator(content.object_)
     raise AssertionError("ContentPolicy holds exactly one family")
+
+
+def _dicom(policy: DicomPolicy) -> Validator:
+    """The validator, imported where a channel needs it: the dictionary takes a while to load."""
+    from validators.dicom.validator import DicomValidator
+
+    return DicomValidator(policy)

@@ -40,6 +40,8 @@ class Channel:
     sender: str = "hospital-front"
     outer_options: str = ""
     inner_options: str = ""
+    inner_content: str = ""
+    """What the inner's policy says instead, where it differs."""
 
 
 @dataclass
@@ -203,7 +205,7 @@ key = "{receiver}"
 name = "{channel.name}"
 sink = "{channel.sink}"
 {channel.inner_options}
-{_content(channel)}
+{channel.inner_content or _content(channel)}
 """
             for channel in self.channels
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +20,17 @@ class FolderCrossing:
     drop: Path
     out: Path
     pair: FerryPair
+
+    def told(self, command: str, *options: str) -> str:
+        """What a command of the inner says."""
+        config = self.pair.folder / "inner.toml"
+        answer = subprocess.run(
+            [sys.executable, "-m", "inner_agent", command, "--config", config, *options],
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+        return answer.stdout
 
     def arrived(self, count: int) -> list[Path]:
         """The files at the sink, once there are as many; more fail."""
@@ -50,6 +63,7 @@ def folder_crossing(
     *,
     outer_options: str = "",
     inner_options: str = "",
+    inner_content: str = "",
     tables: str = "",
     outer_tables: str = "",
     senders: str = "",
@@ -71,6 +85,7 @@ def folder_crossing(
                 "folder",
                 outer_options=outer_options,
                 inner_options=inner_options,
+                inner_content=inner_content,
             )
         ],
         f'[[sources]]\nkind = "folder"\nname = "drop"\npath = "{drop}"\n'

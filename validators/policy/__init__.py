@@ -8,6 +8,7 @@ from __future__ import annotations
 from validators.policy.content import ContentPolicy, SchemaFile
 from validators.policy.csv import CsvColumn, CsvPolicy
 from validators.policy.deidentify import DeidentificationPolicy
+from validators.policy.dicom import DicomPolicy
 from validators.policy.fhir import FhirPolicy
 from validators.policy.form import FormField, FormPolicy
 from validators.policy.hl7v2 import Hl7FieldRule, HL7v2Policy
@@ -26,6 +27,7 @@ __all__ = [
     "CsvColumn",
     "CsvPolicy",
     "DeidentificationPolicy",
+    "DicomPolicy",
     "FhirPolicy",
     "FormField",
     "FormPolicy",

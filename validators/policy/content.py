@@ -8,6 +8,7 @@ from typing import Annotated, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from validators.policy.csv import CsvPolicy
+from validators.policy.dicom import DicomPolicy
 from validators.policy.fhir import FhirPolicy
 from validators.policy.form import FormPolicy
 from validators.policy.hl7v2 import HL7v2Policy
@@ -34,14 +35,19 @@ class ContentPolicy(PolicyModel):
     xml: XmlPolicy | None = None
     csv: CsvPolicy | None = None
     form: FormPolicy | None = None
+    dicom: DicomPolicy | None = None
     object_: Annotated[ObjectPolicy | None, Field(alias="object")] = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        families = (self.hl7v2, self.json_, self.fhir, self.xml, self.csv, self.form, self.object_)
+        families = (
+            *(self.hl7v2, self.json_, self.fhir, self.xml, self.csv),
+            *(self.form, self.dicom, self.object_),
+        )
         if sum(each is not None for each in families) != 1:
             raise ValueError(
-                "name exactly one content family: hl7v2, json, fhir, xml, csv, form or object"
+                "name exactly one content family: hl7v2, json, fhir, xml, csv, form, dicom or "
+                "object"
             )
         return self
 
@@ -55,9 +61,15 @@ class ContentPolicy(PolicyModel):
             "xml": self.xml,
             "csv": self.csv,
             "form": self.form,
+            "dicom": self.dicom,
             "object": self.object_,
         }
         return next((name, each) for name, each in families.items() if each is not None)
+
+    @property
+    def objects(self) -> ObjectPolicy | DicomPolicy | None:
+        """The family, if its messages are objects, which cross in parts."""
+        return self.object_ if self.dicom is None else self.dicom
 
     @property
     def files_stay_as_spelt(self) -> bool:
