@@ -9,7 +9,7 @@ STAMP  := $(VENV)/.installed
 LOCKS  := requirements/build.txt requirements/dev.txt
 
 # The names are Debian's and Ubuntu's. What is missing skips the tests that use it.
-PACKAGES := spin gcc libc6-dev strace
+PACKAGES := spin gcc libc6-dev strace dcmtk
 INSTALL  := DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES)
 
 # Unpacked, not installed: an installed Prometheus or clamd would start a service.
@@ -59,11 +59,11 @@ $(STAMP): $(LOCKS) pyproject.toml
 	@touch $@
 
 packages: setup ## Install what tests use beside Python, if root may (done by test by itself)
-	@{ command -v spin && command -v strace && { command -v gcc || command -v cc; }; } >/dev/null && exit 0; \
+	@{ command -v spin && command -v strace && command -v storescu && { command -v gcc || command -v cc; }; } >/dev/null && exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  { $(INSTALL) || { apt-get update -qq && $(INSTALL); }; } >/dev/null 2>&1 && exit 0; \
 	fi; \
-	echo "make: tests of the model and of failing disks are left out; install $(PACKAGES) for them"
+	echo "make: tests of the model, of failing disks and with dcmtk are left out; install $(PACKAGES) for them"
 	@{ command -v prometheus && command -v promtool; } >/dev/null || test -x $(BIN)/promtool \
 	  || $(call UNPACK,prometheus,usr/bin/prometheus usr/bin/promtool) \
 	  || echo "make: tests with Prometheus are left out; install the package prometheus for them"

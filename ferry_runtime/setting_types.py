@@ -22,6 +22,7 @@ from ferry_runtime.problem_words import Mistake
 GIB: Final = 1024**3
 NO_CREDENTIALS: Final = "names a systemd credential, but systemd passed none"
 _CREDENTIAL: Final = "credential:"
+_AE_TITLE: Final = re.compile(r"(?! )[ -\[\]-~]{1,16}(?<! )")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -30,6 +31,15 @@ def _name(text: str) -> str:
         raise Mistake(
             "is not a valid name",
             "Write 1 to 64 lower-case letters, digits and . _ -, beginning with a letter or digit.",
+        )
+    return text
+
+
+def _ae_title(text: str) -> str:
+    if _AE_TITLE.fullmatch(text) is None:
+        raise Mistake(
+            "is not an AE title",
+            "Write 1 to 16 characters without a backslash, and no blank at either end.",
         )
     return text
 
@@ -92,6 +102,9 @@ def _token(kind: KeyKind) -> AfterValidator:
 
 Name = Annotated[str, AfterValidator(_name)]
 """A channel, lane, sender, agent, source or sink."""
+
+AeTitle = Annotated[str, AfterValidator(_ae_title)]
+"""A DICOM application entity's title (PS3.5, 6.2, AE)."""
 
 FilePath = Annotated[Path, BeforeValidator(_path)]
 """A path; a relative one starts in the folder of the file that names it. `credential:NAME` is a

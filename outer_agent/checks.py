@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from ferry_format.keys import KeyKind
 from ferry_format.reasons import Refused
@@ -14,6 +15,7 @@ from ferry_runtime.checks import Findings
 from ferry_runtime.configuration import ConfigurationProblem
 from ferry_runtime.toml_lines import KeyPath
 from outer_agent.config import (
+    DicomSource,
     FolderSource,
     HttpSource,
     MllpSource,
@@ -23,6 +25,8 @@ from outer_agent.config import (
 )
 from outer_agent.deidentification import read_keys
 from outer_agent.policy import OuterChannel, OuterPolicy, SenderSection
+
+_OTHER_WAYS: Final = {"mllp": ", or its tls_names.", "dicom": ", or its ae_titles or tls_names."}
 
 
 def check_outer(config: OuterConfig, policy: OuterPolicy) -> list[ConfigurationProblem]:
@@ -117,7 +121,10 @@ def _check_source(
 
 
 def _check_source_channel(
-    table: KeyPath, source: MllpSource | FolderSource, policy: OuterPolicy, found: Findings
+    table: KeyPath,
+    source: MllpSource | DicomSource | FolderSource,
+    policy: OuterPolicy,
+    found: Findings,
 ) -> None:
     channels = {channel.name: channel for channel in policy.channels}
     found.known((*table, "channel"), [source.channel], channels, "channel")
@@ -130,21 +137,29 @@ def _check_source_channel(
             "is a channel that does not carry HL7 v2, which MLLP is for",
             "Name an HL7 v2 channel, or take the channel's messages in by http or folder.",
         )
+    if isinstance(source, DicomSource) and channel.content.dicom is None:
+        found.add(
+            (*table, "channel"),
+            "is a channel without content.dicom",
+            "Name a channel with content.dicom, or take its messages in by http or folder.",
+        )
     if not any(_may_use(sender, source, channel) for sender in policy.senders):
         found.add(
             (*table, "channel"),
             "is a channel whose senders cannot be known at this source",
             "In the policy, add this source to the listeners of one of the channel's senders"
-            + (", or its tls_names." if isinstance(source, MllpSource) else "."),
+            + _OTHER_WAYS.get(source.kind, "."),
         )
 
 
 def _may_use(
-    sender: SenderSection, source: MllpSource | FolderSource, channel: OuterChannel
+    sender: SenderSection, source: MllpSource | DicomSource | FolderSource, channel: OuterChannel
 ) -> bool:
-    shows_certificate = isinstance(source, MllpSource) and source.tls_client_ca is not None
+    shows_certificate = isinstance(source, ServerSource) and source.tls_client_ca is not None
     return sender.name in channel.senders and (
-        source.name in sender.listeners or (shows_certificate and bool(sender.tls_names))
+        source.name in sender.listeners
+        or (shows_certificate and bool(sender.tls_names))
+        or (isinstance(source, DicomSource) and bool(sender.ae_titles))
     )
 
 
@@ -153,6 +168,7 @@ def _check_senders(config: OuterConfig, policy: OuterPolicy, found: Findings) ->
     asks_certificates = any(
         isinstance(source, ServerSource) and source.tls_client_ca for source in config.sources
     )
+    has_dicom = any(isinstance(source, DicomSource) for source in config.sources)
     owner: dict[str, str] = {}
     for index, sender in enumerate(policy.senders):
         table: KeyPath = ("senders", index)
@@ -163,10 +179,17 @@ def _check_senders(config: OuterConfig, policy: OuterPolicy, found: Findings) ->
                 "has no effect: no source asks for client certificates",
                 "Give a source tls_client_ca, or identify the sender in another way.",
             )
+        if sender.ae_titles and not has_dicom:
+            found.add(
+                (*table, "ae_titles"),
+                "has no effect: there is no DICOM source",
+                "Remove it, or have the system administrator add a source of kind dicom.",
+            )
         for key, values in (
             ("listeners", sender.listeners),
             ("api_keys_sha256", sender.api_keys_sha256),
             ("tls_names", sender.tls_names),
+            ("ae_titles", sender.ae_titles),
         ):
             for value in values:
                 other = owner.setdefault(f"{key} {value.lower()}", sender.name)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, Strict, model_validator
+from pydantic import AfterValidator, Field, Strict, model_validator
 
 from ferry_runtime.configuration import Document, Section, load
 from ferry_runtime.problem_words import Mistake
@@ -19,6 +20,7 @@ from ferry_runtime.sections import (
 from ferry_runtime.sections import ScannerSection as SharedScannerSection
 from ferry_runtime.setting_types import (
     GIB,
+    AeTitle,
     ByteCount,
     Count,
     FilePath,
@@ -28,6 +30,16 @@ from ferry_runtime.setting_types import (
     Seconds,
     Switch,
 )
+
+
+def _network(text: str) -> str:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        raise Mistake(
+            "is not an address or network", "Write it as 10.1.2.3 or 10.1.2.0/24."
+        ) from None
+    return text
 
 
 class KeysSection(Section):
@@ -186,6 +198,29 @@ class MllpSource(ServerSource):
     )
 
 
+class DicomSource(ServerSource):
+    """Takes DICOM instances in by C-STORE, all of them for one channel."""
+
+    kind: Literal["dicom"] = Field(description="This kind of source.")
+    channel: Name = Field(description="The channel of its instances, one with content.dicom.")
+    ae_title: AeTitle = Field(
+        description="Our AE title; an association that calls another one is rejected."
+    )
+    peers: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
+        default=(),
+        description="Addresses or networks (10.1.2.0/24) from which connections are read from; "
+        "others are closed at once. Left out: all.",
+    )
+    associations_max: Annotated[int, Strict(), Field(ge=1, le=100)] = Field(
+        default=20,
+        description="Associations at a time; more are rejected. Each may have an instance of the "
+        "channel's bytes_max half received, in agent.state_dir.",
+    )
+    idle_s: Seconds = Field(
+        default=60.0, description="Seconds of silence after which an association is aborted."
+    )
+
+
 class FolderSource(Section):
     """Takes in files that other programs drop into a folder; moves them to done/ or refused/."""
 
@@ -200,7 +235,9 @@ class FolderSource(Section):
     poll_s: Seconds = Field(default=1.0, description="Seconds between looks into the folder.")
 
 
-SourceSection = Annotated[HttpSource | MllpSource | FolderSource, Field(discriminator="kind")]
+SourceSection = Annotated[
+    HttpSource | MllpSource | DicomSource | FolderSource, Field(discriminator="kind")
+]
 
 
 class OuterConfig(Document):

@@ -36,6 +36,7 @@ from outer_agent.policy import OuterChannel, SoapReplySection
 from outer_agent.rebuilding import Rebuilding
 from outer_agent.virus_scan import VirusScan
 from validators.hl7v2.header import read_header
+from validators.policy import ContentPolicy
 from validators.verdict import Accepted
 
 _LOG = logging.getLogger("ferry.outer.intake")
@@ -125,6 +126,11 @@ class Intake:
         """Whether the channel's messages are objects: to be read part by part."""
         known = self._channels.get(channel)
         return known is not None and known.takes_objects
+
+    def content_of(self, channel: str) -> ContentPolicy | None:
+        """What a channel may carry; None if there is no such channel."""
+        known = self._channels.get(channel)
+        return None if known is None else known.content
 
     async def submit(self, submission: Submission) -> Receipt:
         """The receipt of a message that is durable now.

@@ -14,7 +14,7 @@ from ferry_runtime.configuration import Document, Section
 from ferry_runtime.policy import load_signed
 from ferry_runtime.problem_words import Mistake
 from ferry_runtime.scanner.scannable import check_scannable
-from ferry_runtime.setting_types import Name, ReceiveToken, Sha256Hex, Switch, Text
+from ferry_runtime.setting_types import AeTitle, Name, ReceiveToken, Sha256Hex, Switch, Text
 from validators.policy import ContentPolicy, DeidentificationPolicy, SchemaFile
 from validators.policy.deidentify_fit import misfits
 from validators.policy.terms import matches
@@ -44,7 +44,7 @@ class ReceiverSection(Section):
 
 
 class SenderSection(Section):
-    """A system that may send, and how it is known. At least one of the three ways."""
+    """A system that may send, and how it is known. At least one of the four ways."""
 
     name: Name = Field(description="Name of the sending system.")
     api_keys_sha256: tuple[Sha256Hex, ...] = Field(
@@ -57,6 +57,11 @@ class SenderSection(Section):
         description="DNS names in its client certificates (subjectAltName), at sources with "
         "tls_client_ca.",
     )
+    ae_titles: tuple[AeTitle, ...] = Field(
+        default=(),
+        description="Its calling AE titles at DICOM sources. A title proves nothing: name the "
+        "peers of the source too, or use tls_client_ca.",
+    )
     listeners: tuple[Name, ...] = Field(
         default=(),
         description="Names of sources of which every peer is this sender: for systems that can "
@@ -65,10 +70,10 @@ class SenderSection(Section):
 
     @model_validator(mode="after")
     def _is_known_somehow(self) -> Self:
-        if not (self.api_keys_sha256 or self.tls_names or self.listeners):
+        if not (self.api_keys_sha256 or self.tls_names or self.ae_titles or self.listeners):
             raise Mistake(
                 "cannot be identified by anything",
-                "Give it api_keys_sha256, tls_names or listeners.",
+                "Give it api_keys_sha256, tls_names, ae_titles or listeners.",
             )
         return self
 

@@ -1,10 +1,10 @@
-"""Who sent it: from certificate, API key or listener to a name of the policy. Pure."""
+"""Who sent it: from certificate, API key, AE title or listener to a name of the policy. Pure."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from ferry_format import reasons
 from ferry_format.reasons import Refused
@@ -21,6 +21,8 @@ class SenderDirectory:
         self._by_tls_name = {
             name.lower(): sender.name for sender in senders for name in sender.tls_names
         }
+        self._by_title = {title: sender.name for sender in senders for title in sender.ae_titles}
+        self._titled = frozenset(sender.name for sender in senders if sender.ae_titles)
         self._by_listener = {
             listener: sender.name for sender in senders for listener in sender.listeners
         }
@@ -44,6 +46,31 @@ class SenderDirectory:
             raise Refused(reasons.SENDER_UNKNOWN)
         return sender
 
+    def identify_caller(
+        self, listener: str, calling_title: str, tls_names: Iterable[str] = ()
+    ) -> str:
+        """The sender's name, of one who shows a calling AE title, which nothing proves.
+
+        Its certificate, or else the listener, may say who it is; a title that the policy gives to a
+        sender must be that sender's. Raises Refused(SENDER_UNKNOWN).
+        """
+        by_title = self._by_title.get(calling_title)
+        sender = self._certified(tls_names) or by_title or self._by_listener.get(listener)
+        if sender is None or by_title not in {None, sender}:
+            raise Refused(reasons.SENDER_UNKNOWN)
+        if by_title is None and sender in self._titled:
+            raise Refused(reasons.SENDER_UNKNOWN)
+        return sender
+
+    def calling_titles(self, listener: str) -> list[str]:
+        """The calling AE titles that may be shown to a listener; any, if none is named.
+
+        Any, too, where a certificate or the listener alone can say who calls.
+        """
+        if listener in self._by_listener or self._by_tls_name:
+            return []
+        return list(self._by_title)
+
     def _certified(self, tls_names: Iterable[str]) -> str | None:
         found = {self._by_tls_name.get(name.lower()) for name in tls_names} - {None}
         if len(found) > 1:
@@ -58,12 +85,3 @@ class SenderDirectory:
             if hmac.compare_digest(known, digest):
                 found = sender
         return found
-
-
-def certificate_names(certificate: Mapping[str, object] | None) -> list[str]:
-    """The DNS names of a verified client certificate, as `ssl.SSLSocket.getpeercert` gives it."""
-    if not certificate:
-        return []
-    names = certificate.get("subjectAltName", ())
-    assert isinstance(names, tuple)
-    return [value for kind, value in names if kind == "DNS"]

@@ -166,7 +166,9 @@ async def _start(config: OuterConfig, rules: OuterPolicy) -> _Parts:
         scan,
         Rebuilding(pool, config.agent.state_dir),
     )
-    surroundings = Surroundings(intake, SenderDirectory(rules.senders), metrics, clock_ms)
+    surroundings = Surroundings(
+        intake, SenderDirectory(rules.senders), metrics, clock_ms, config.agent.state_dir
+    )
     sources = [registry.build(section, surroundings) for section in config.sources]
     listening = asyncio.Event()
     observation = ObservationServer(metrics_registry, lambda: _readiness(publisher, listening))

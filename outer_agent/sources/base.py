@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from ferry_format.reasons import FerryError
@@ -22,6 +23,7 @@ from outer_agent.metrics import OuterMetrics
 from outer_agent.object_crossing import ReadExactly
 from outer_agent.policy import SoapReplySection
 from outer_agent.senders import SenderDirectory
+from validators.policy import ContentPolicy
 
 
 class Intaking(Protocol):
@@ -29,6 +31,10 @@ class Intaking(Protocol):
 
     def message_bytes_max(self, channel: str) -> int:
         """The largest message or batch of a channel; 0 if there is no such channel."""
+        ...
+
+    def content_of(self, channel: str) -> ContentPolicy | None:
+        """What a channel may carry; None if there is no such channel."""
         ...
 
     async def submit(self, submission: Submission) -> Receipt:
@@ -66,12 +72,13 @@ class Intaking(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a source works with. `clock_ms` tells unix milliseconds."""
+    """What a source works with. `clock_ms` tells unix milliseconds; `state_dir` is the agent's."""
 
     intake: Intaking
     senders: SenderDirectory
     metrics: OuterMetrics
     clock_ms: Callable[[], int]
+    state_dir: Path
 
 
 class Source(Protocol):

@@ -34,10 +34,9 @@ from outer_agent.batches import BatchOutcome
 from outer_agent.config import HttpSource
 from outer_agent.outcomes import UNIDENTIFIED
 from outer_agent.policy import SoapReplySection
-from outer_agent.senders import certificate_names
 from outer_agent.sources import problem, soap_reply
 from outer_agent.sources.base import Surroundings
-from outer_agent.sources.tls import HANDSHAKE_S, server_context
+from outer_agent.sources.tls import HANDSHAKE_S, certificate_names, server_context
 
 _LOG = logging.getLogger("ferry.outer.http")
 _BODY_S: Final = 30.0

@@ -22,11 +22,10 @@ from outer_agent.admission import Submission
 from outer_agent.commit import Outcome
 from outer_agent.config import MllpSource
 from outer_agent.outcomes import UNIDENTIFIED
-from outer_agent.senders import certificate_names
 from outer_agent.sources import mllp_answer
 from outer_agent.sources.base import Surroundings
 from outer_agent.sources.mllp_framing import Frame, Framed, Framer, TooLarge, frame
-from outer_agent.sources.tls import HANDSHAKE_S, server_context
+from outer_agent.sources.tls import HANDSHAKE_S, certificate_names, server_context
 
 _LOG = logging.getLogger("ferry.outer.mllp")
 _BATCH_MAX: Final = 64

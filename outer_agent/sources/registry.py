@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from outer_agent.config import FolderSource, HttpSource, MllpSource, SourceSection
+from outer_agent.config import DicomSource, FolderSource, HttpSource, MllpSource, SourceSection
 from outer_agent.sources.base import Source, Surroundings
+from outer_agent.sources.dicom import DicomListener
 from outer_agent.sources.folder import DropFolder
 from outer_agent.sources.http import HttpListener
 from outer_agent.sources.mllp import MllpListener
@@ -16,5 +17,7 @@ def build(section: SourceSection, surroundings: Surroundings) -> Source:
             return HttpListener(section, surroundings)
         case MllpSource():
             return MllpListener(section, surroundings)
+        case DicomSource():
+            return DicomListener(section, surroundings)
         case FolderSource():
             return DropFolder(section, surroundings)

@@ -11,6 +11,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
@@ -20,11 +21,13 @@ from outer_agent.admission import Admitted, Fingerprint, Receipt
 from outer_agent.intake import Intake
 from outer_agent.metrics import OuterMetrics
 from outer_agent.policy import OuterChannel, SenderSection
+from outer_agent.rebuilding import Rebuilding
 from outer_agent.senders import SenderDirectory
 from outer_agent.sources.base import Surroundings
 from validators.hl7v2.header import read_header
 from validators.policy import ContentPolicy
-from validators.verdict import Accepted, Rejected, Verdict
+from validators.registry import build
+from validators.verdict import Accepted, Rejected, Validator, Verdict
 
 API_KEY = "k3y-of-the-test"
 OTHER_API_KEY = "k3y-of-another"
@@ -42,8 +45,16 @@ def api_key_digest(api_key: str) -> str:
     return hashlib.sha256(api_key.encode()).hexdigest()
 
 
+def content_type(content: ContentPolicy) -> str:
+    if content.dicom is not None:
+        return "application/dicom"
+    return HL7_TYPE if content.hl7v2 is not None else "application/json"
+
+
 def channel(name: str, content: ContentPolicy = JSON, **fields) -> OuterChannel:
-    values = {"senders": ("his-front",), "message_bytes_max": 100_000} | fields
+    values = {"senders": ("his-front",)} | fields
+    if content.objects is None:
+        values = {"message_bytes_max": 100_000} | values
     return OuterChannel(name=name, content=content, **values)
 
 
@@ -68,12 +79,15 @@ class PoolInMemory:
     """Accepts all but payloads with REFUSED_MARK; what it accepts is "rebuilt" by a prefix."""
 
     def __init__(self) -> None:
+        self.dicom: dict[str, Validator] = {}
         self.slow: dict[bytes, float] = {}
         self.failing: Exception | None = None
         self.seen: list[bytes] = []
 
-    async def validate(self, _channel: str, payload: bytes) -> Verdict:
+    async def validate(self, channel: str, payload: bytes) -> Verdict:
         self.seen.append(payload)
+        if channel in self.dicom:
+            return self.dicom[channel].validate(payload)
         await asyncio.sleep(self.slow.get(payload, 0))
         if self.failing is not None:
             raise self.failing
@@ -99,6 +113,15 @@ class PublisherInMemory:
 
     def refuses_now(self) -> Reason | None:
         return self.turning_away
+
+    def has_room_for(self, _size: int) -> bool:
+        return True
+
+    async def knows_key(self, key_digest: bytes) -> bool:
+        return any(known.key_digest == key_digest for known in self._known)
+
+    async def abandon(self, message_id: bytes) -> None:
+        self.taken = [one for one in self.taken if one.message_id != message_id]
 
     async def find(self, fingerprint: Fingerprint) -> Receipt | None:
         known = self._known.get(fingerprint)
@@ -150,28 +173,30 @@ class OuterInside:
         channels: Iterable[OuterChannel] = (),
         senders: Iterable[SenderSection] = (),
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        state_dir: Path = Path("/nonexistent"),
     ) -> None:
         channels = list(channels) or [channel("adt", HL7), channel("orders")]
         self.pool = PoolInMemory()
+        self.pool.dicom = {
+            each.name: build(each.content, {}) for each in channels if each.content.dicom
+        }
         self.publisher = PublisherInMemory()
         self.audit = AuditInMemory()
         self.registry = CollectorRegistry()
         self.metrics = OuterMetrics(self.registry)
         self.intake = Intake(
             {each.name: each for each in channels},
-            {
-                each.name: HL7_TYPE if each.content.hl7v2 is not None else "application/json"
-                for each in channels
-            },
+            {each.name: content_type(each.content) for each in channels},
             self.pool,
             self.publisher,
             self.metrics,
             self.audit,
             FINGERPRINT_KEY,
             clock_ms,
+            rebuilding=Rebuilding(self.pool, state_dir),
         )
         directory = SenderDirectory(list(senders) or [sender(), OTHER_SENDER])
-        self.surroundings = Surroundings(self.intake, directory, self.metrics, clock_ms)
+        self.surroundings = Surroundings(self.intake, directory, self.metrics, clock_ms, state_dir)
 
     def count(self, outcome: str, reason: Reason | None = None, channel: str = "adt") -> float:
         labels = {"channel": channel, "outcome": outcome, "reason": reason.code if reason else ""}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib import resources
-from typing import Final
+from typing import Final, Literal
 
 PIXEL_DATA: Final = 0x7FE00010
 NATIVE_PIXELS: Final = frozenset({0x7FE00008, 0x7FE00009, PIXEL_DATA})
@@ -79,6 +80,13 @@ def sop_class_uid(name: str) -> str:
     if name not in _CLASS_UIDS:
         raise ValueError(f"{name} is no SOP class of DICOM: write its keyword, as CTImageStorage")
     return _CLASS_UIDS[name]
+
+
+def sop_class_uids(names: Literal["any"] | Sequence[str]) -> list[str]:
+    """The UIDs of a policy's SOP classes; of "any", those whose instances are stored."""
+    if names == "any":
+        return [uid for uid, keyword in _CLASS_NAMES.items() if keyword.endswith("Storage")]
+    return [sop_class_uid(name) for name in names]
 
 
 def sop_class_name(uid: str) -> str:

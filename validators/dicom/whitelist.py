@@ -31,7 +31,7 @@ class Whitelist:
         self._classes = (
             None
             if policy.sop_classes == "any"
-            else frozenset(map(dictionary.sop_class_uid, policy.sop_classes))
+            else frozenset(dictionary.sop_class_uids(policy.sop_classes))
         )
         self._syntaxes = {NAMES[name].uid: NAMES[name] for name in policy.transfer_syntaxes}
         self._elements = (

@@ -6,7 +6,8 @@ import pytest
 
 from ferry_format import reasons
 from ferry_format.reasons import Refused
-from outer_agent.senders import SenderDirectory, certificate_names
+from outer_agent.senders import SenderDirectory
+from outer_agent.sources.tls import certificate_names
 from tests.simulator.outer_inside import (
     API_KEY,
     OTHER_API_KEY,

@@ -1,0 +1,155 @@
+"""The C-STORE source, asked by dcmtk's storescu and by pynetdicom."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import shutil
+import socket
+import struct
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pynetdicom import AE
+
+from ferry_format import reasons
+from outer_agent.config import DicomSource
+from outer_agent.sources.dicom import DicomListener
+from tests.simulator.dicom_files import ct
+from tests.simulator.outer_inside import OuterInside, channel, sender
+from validators.policy import ContentPolicy
+
+pytestmark = [
+    pytest.mark.timeout(120),
+    # pynetdicom leaves sockets that could not connect to the collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+DICOM = ContentPolicy.model_validate({"dicom": {"sop_classes": ["CTImageStorage"]}})
+
+
+@pytest.fixture
+def inside(tmp_path: Path) -> OuterInside:
+    senders = [sender("ct-1", ae_titles=("CT1",), api_keys_sha256=(), tls_names=(), listeners=())]
+    return OuterInside([channel("images", DICOM, senders=("ct-1",))], senders, state_dir=tmp_path)
+
+
+@pytest.fixture
+async def source(inside: OuterInside) -> AsyncIterator[DicomListener]:
+    section = DicomSource(
+        kind="dicom",
+        name="store",
+        listen="127.0.0.1:0",
+        channel="images",
+        ae_title="FERRY",
+        peers=("127.0.0.0/8",),
+        idle_s=5.0,
+    )
+    made = DicomListener(section, inside.surroundings)
+    await made.start()
+    yield made
+    await made.stop()
+
+
+def store(port: int, *instances: bytes, title: str = "CT1", called: str = "FERRY") -> list[int]:
+    """Send instances over one association; the statuses. [] if it is rejected."""
+    caller = AE(ae_title=title)
+    for instance in instances:
+        read = dcmread(io.BytesIO(instance))
+        caller.add_requested_context(read.SOPClassUID, read.file_meta.TransferSyntaxUID)
+    association = caller.associate("127.0.0.1", port, ae_title=called)
+    if not association.is_established:
+        return []
+    try:
+        return [
+            association.send_c_store(dcmread(io.BytesIO(instance))).Status for instance in instances
+        ]
+    finally:
+        association.release()
+
+
+async def test_an_instance_is_taken_once_it_is_durable(
+    source: DicomListener, inside: OuterInside
+) -> None:
+    inside.publisher.may_commit.clear()
+    sending = asyncio.create_task(asyncio.to_thread(store, source.port, ct(1), ct(2)))
+    await inside.publisher.called.wait()
+    await asyncio.sleep(0.1)
+    assert not sending.done()
+    inside.publisher.may_commit.set()
+    assert await sending == [0x0000, 0x0000]
+    assert [dcmread(io.BytesIO(one)) for one in inside.publisher.payloads] == [
+        dcmread(io.BytesIO(ct(number))) for number in (1, 2)
+    ]
+    assert inside.audit.records[-1][1]["control_id"] == "2.25.2"
+
+
+async def test_a_repeated_instance_crosses_once_and_other_bytes_as_another(
+    source: DicomListener, inside: OuterInside
+) -> None:
+    other = ct(1, PatientID="4712")
+    assert await asyncio.to_thread(store, source.port, ct(1), ct(1), other) == [0, 0, 0]
+    assert len(inside.publisher.payloads) == 2
+
+
+async def test_refusals_for_good_and_for_now_have_statuses_of_their_own(
+    source: DicomListener, inside: OuterInside
+) -> None:
+    assert await asyncio.to_thread(store, source.port, ct(1, PatientName="A\x07B")) == [0xC000]
+    inside.fill()
+    assert await asyncio.to_thread(store, source.port, ct(1)) == [0xA700]
+    inside.drain()
+    assert await asyncio.to_thread(store, source.port, ct(1)) == [0x0000]
+    assert inside.count("refused", reasons.CONTROL_CHARACTER, "images") == 1
+
+
+async def test_strangers_are_rejected_before_they_send(source: DicomListener) -> None:
+    assert await asyncio.to_thread(store, source.port, ct(1), title="CT2") == []
+    assert await asyncio.to_thread(store, source.port, ct(1), called="PACS") == []
+
+
+async def test_storescu_is_answered(
+    source: DicomListener, inside: OuterInside, tmp_path: Path
+) -> None:
+    program = shutil.which("storescu")
+    if program is None:
+        pytest.skip("storescu is not there (make packages)")
+    (tmp_path / "1.dcm").write_bytes(ct(1, rows=256))
+    command = [
+        *(program, "-v", "-aet", "CT1", "-aec", "FERRY", "127.0.0.1", str(source.port)),
+        str(tmp_path / "1.dcm"),
+    ]
+    told = await asyncio.to_thread(
+        subprocess.run, command, capture_output=True, text=True, check=True
+    )
+    assert "Success" in told.stdout + told.stderr
+    assert len(inside.publisher.payloads) == 1
+
+
+async def test_a_pdu_of_four_gigabytes_ends_its_connection_and_nothing_else(
+    source: DicomListener, inside: OuterInside
+) -> None:
+    def attack() -> bytes:
+        with socket.create_connection(("127.0.0.1", source.port), 10) as connection:
+            connection.sendall(struct.pack(">BBI", 1, 0, 0xFFFFFFF0) + bytes(1 << 20))
+            try:
+                return connection.recv(1)
+            except ConnectionError:
+                return b""
+
+    await asyncio.to_thread(attack)
+    assert await asyncio.to_thread(store, source.port, ct(1)) == [0x0000]
+
+
+async def test_a_receiver_that_dies_is_started_again(
+    source: DicomListener, inside: OuterInside
+) -> None:
+    port, process = source.port, source._process
+    assert process is not None
+    process.kill()
+    async with asyncio.timeout(60):
+        while await asyncio.to_thread(store, port, ct(1)) != [0]:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.1)
+    assert source.port == port
