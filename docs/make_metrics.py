@@ -25,8 +25,8 @@ names of the configuration and reason codes
 anew when their process starts; a counter or histogram has a `_created` beside it, the Unix time of
 its beginning. A histogram NAME is served as `NAME_bucket`, `NAME_sum` and `NAME_count`.
 
-What is made of them: alerts ([runbooks.md](runbooks.md)) and figures computed beforehand
-([below](#computed-beforehand))."""
+What is made of them: alerts ([runbooks.md](runbooks.md)), figures computed beforehand
+([below](#computed-beforehand)), and the dashboards in `deploy/grafana/`."""
 
 _SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
 

@@ -13,7 +13,7 @@ so (`was_closed`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,13 +130,20 @@ class _Walk:
 
 
 def verify_trail(
-    folder: Path, public_key: PublicKey, expected: Checkpoint | None = None
+    folder: Path,
+    public_key: PublicKey,
+    expected: Checkpoint | None = None,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> TrailReport:
-    """Check the whole trail in `folder`. Raises OSError if it cannot be read."""
+    """Check the whole trail in `folder`; `advance` is told of each record's bytes.
+
+    Raises OSError if it cannot be read.
+    """
     walk = _Walk(public_key, expected)
     files = trail_files(folder)
     for path in files:
         for number, (line, is_whole) in enumerate(_lines(path), 1):
+            advance(len(line) + is_whole)
             try:
                 record = audit_format.parse_line(line) if is_whole else None
             except ValueError as error:

@@ -8,6 +8,9 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Final
 
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
 from ferry_runtime.addresses import ListenAddress, parse_listen
 
 _ANSWER_S: Final = 3.0
@@ -38,3 +41,8 @@ def ask(listen: str, path: str) -> Answer | None:
             return Answer(error.code, error.read().decode("utf-8", "replace"))
     except (OSError, ValueError, http.client.HTTPException):
         return None
+
+
+def samples(text: str) -> list[Sample]:
+    """Every sample of a metrics page."""
+    return [sample for family in text_string_to_metric_families(text) for sample in family.samples]

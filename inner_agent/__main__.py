@@ -19,6 +19,7 @@ from ferry_runtime.commands.configured import EXIT_CODES
 from ferry_runtime.commands.doctor import DOCTOR_EXIT_CODES, tell
 from ferry_runtime.commands.failure import fail
 from ferry_runtime.commands.failure import run as run_command
+from ferry_runtime.commands.status import JSON, WATCH, show
 from ferry_runtime.logs import event
 from inner_agent import (
     backup_commands,
@@ -29,7 +30,7 @@ from inner_agent import (
     stream_commands,
     verifier_service,
 )
-from inner_agent import status as status_screen
+from inner_agent import status as agent_status
 from inner_agent.checks import Role
 from inner_agent.command_frame import CONFIG, load
 from inner_agent.doctor import WAIT_S_MAX, examine
@@ -97,14 +98,16 @@ def check(config_path: Path) -> None:
 
 @cli.command(epilog=EXIT_CODES)
 @CONFIG
-@click.option("--json", "as_json", is_flag=True, help="The same as one JSON object.")
-def status(config_path: Path, *, as_json: bool) -> None:
-    """Say on one screen how the agent is; exit code 1 if it is not well."""
+@JSON
+@WATCH
+def status(config_path: Path, *, in_json: bool, every_s: float | None) -> None:
+    """Say on one screen how the agent is; exit code 1 if it is not well.
+
+    Well or not and why, what crossed today, what waits, what was refused today and why.
+    """
     config, policy = load(config_path)
-    found = status_screen.look(config, [channel.name for channel in policy.channels])
-    click.echo(status_screen.as_json(found) if as_json else status_screen.as_text(found))
-    if not found.well:
-        sys.exit(1)
+    sinks_of = {channel.name: channel.sink for channel in policy.channels}
+    show(lambda: agent_status.look(config, sinks_of), in_json=in_json, every_s=every_s)
 
 
 @cli.command(epilog=DOCTOR_EXIT_CODES)

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from ferry_format.keys import KeyKind
+from ferry_format.reasons import BY_CODE
 from ferry_runtime import secrets
 from ferry_runtime.audit import AuditTrail
 from ferry_runtime.commands.configured import load_checked
@@ -92,3 +93,10 @@ def parse_hex(text: str, size: int) -> bytes:
     if len(data) != size:
         raise click.BadParameter(f"{text} is not {2 * size} hex digits")
     return data
+
+
+def explain(code: str | None) -> str:
+    """A reason code with its meaning, for people."""
+    if code is None:
+        return ""
+    return f"{code}: {BY_CODE[code].meaning}" if code in BY_CODE else code

@@ -292,6 +292,17 @@ def of_sink(sink: SinkSeen) -> Finding:
     return well(Area.SINKS, f"sink {sink.name} can be reached")
 
 
+def of_sink_down(name: str) -> Finding:
+    """A sink that the replayer could not reach when it last tried; it was not probed now."""
+    return fault(
+        Area.SINKS,
+        f"sink {name} does not answer; its messages wait and are tried again",
+        Side.INTERNAL,
+        "See that the system is up, that this host reaches its address, and that its certificate "
+        "is valid; delivery then goes on by itself.",
+    )
+
+
 def of_quarantine(entries: Sequence[QuarantineEntry], now_s: float) -> Iterator[Finding]:
     """What was refused within a day, by kind and reason. The quarantine itself never shrinks."""
     recent = Counter(

@@ -17,8 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from ferry_format import reasons
 from ferry_format.container import Opener
 from ferry_format.keys import KeyKind, TrustStore
@@ -33,7 +31,7 @@ from ferry_runtime.doctor import workers as worker_looks
 from ferry_runtime.doctor.findings import Area, Diagnosis, Finding, Side, fault, well
 from ferry_runtime.doctor.looks import Look, take_all
 from ferry_runtime.doctor.medium import FileSeen
-from ferry_runtime.observation_client import ask
+from ferry_runtime.observation_client import ask, samples
 from ferry_runtime.partial_configuration import valid_parts
 from ferry_runtime.secrets import is_credential, read_key
 from ferry_runtime.sections import (
@@ -104,7 +102,7 @@ def examine(config_path: Path, wait_s: float) -> Diagnosis:
         ),
         Look(Area.KEYS, _HERE, "the secret files", lambda: _secrets(parts), leans=True),
         Look(Area.CLOCK, _HERE, "the clock", lambda: [verdicts.of_clock(host.clock(), _HERE)]),
-        Look(Area.CERTIFICATES, _HERE, "the certificates", lambda: _certificates(parts)),
+        Look(Area.CERTIFICATES, _HERE, "the certificates", lambda: look_at_certificates(parts)),
     ]
     looks += [
         Look(Area.SINKS, Side.INTERNAL, f"sink {one.name}", partial(_sink, one, parts))
@@ -113,10 +111,10 @@ def examine(config_path: Path, wait_s: float) -> Diagnosis:
     if parts.agent is not None:
         state = parts.agent.state_dir
         looks += [
-            Look(Area.STATE, _HERE, "the state folder", lambda: _state(state, parts)),
-            Look(Area.AGENT, _HERE, "the agent", lambda: _agent(state, parts)),
-            Look(Area.STREAMS, _HERE, "the journal", lambda: _journal(state)),
-            Look(Area.DEAD_LETTERS, _HERE, "the deliveries", lambda: _deliveries(state)),
+            Look(Area.STATE, _HERE, "the state folder", lambda: look_at_state(state, parts)),
+            Look(Area.AGENT, _HERE, "the agent", lambda: look_at_agent(state, parts)),
+            Look(Area.STREAMS, _HERE, "the journal", lambda: look_at_journal(state)),
+            Look(Area.DEAD_LETTERS, _HERE, "the deliveries", lambda: look_at_deliveries(state)),
         ]
     workers = parts.validators or ValidatorsSection()
     looks.append(
@@ -190,7 +188,8 @@ def _secrets(parts: InnerParts) -> Iterator[Finding]:
     yield from verdicts.of_secrets(found, _agent_user(parts), _HERE)
 
 
-def _certificates(parts: InnerParts) -> Iterator[Finding]:
+def look_at_certificates(parts: InnerParts) -> Iterator[Finding]:
+    """Until when each certificate is valid."""
     for path in dict.fromkeys(one.path for one in certificate_files(parts.sinks)):
         try:
             validity = host.validity(path)
@@ -199,7 +198,8 @@ def _certificates(parts: InnerParts) -> Iterator[Finding]:
         yield verdicts.of_certificate(path, validity, datetime.now(UTC), _HERE)
 
 
-def _state(folder: Path, parts: InnerParts) -> Iterator[Finding]:
+def look_at_state(folder: Path, parts: InnerParts) -> Iterator[Finding]:
+    """The state folder: rights, owners, room."""
     if not folder.is_dir():
         yield fault(
             Area.STATE, f"{folder} is not there", _HERE, f"Mount its disk, or make {folder}."
@@ -216,7 +216,8 @@ def _state(folder: Path, parts: InnerParts) -> Iterator[Finding]:
     yield verdicts.of_room(Area.STATE, folder, host.room(folder), STATE_BYTES_MIN, _HERE)
 
 
-def _agent(folder: Path, parts: InnerParts) -> Iterator[Finding]:
+def look_at_agent(folder: Path, parts: InnerParts) -> Iterator[Finding]:
+    """Whether verifier and replayer run, and take and deliver."""
     prom = folder / METRICS_FILE_NAME
     try:
         silent_s: float | None = max(0.0, time.time() - prom.stat().st_mtime)
@@ -224,17 +225,17 @@ def _agent(folder: Path, parts: InnerParts) -> Iterator[Finding]:
         silent_s = None
     text = "" if silent_s is None else prom.read_text()
     unavailable = [
-        labels["reason"]
-        for name, labels, value in _samples(text)
-        if name == "ferry_inner_verifier_unavailable" and value
+        sample.labels["reason"]
+        for sample in samples(text)
+        if sample.name == "ferry_inner_verifier_unavailable" and sample.value
     ]
     yield diagnosis.of_verifier(silent_s, unavailable)
     if parts.metrics is not None:
         yield diagnosis.of_replayer(ask(parts.metrics.listen, "/readyz"))
 
 
-def _journal(folder: Path) -> Iterator[Finding]:
-    """Without the journal's key, since no payload is looked at."""
+def look_at_journal(folder: Path) -> Iterator[Finding]:
+    """Streams, gaps and refusals; without the journal's key, since no payload is looked at."""
     path = journal_path(folder)
     if not path.exists():
         return
@@ -247,7 +248,8 @@ def _journal(folder: Path) -> Iterator[Finding]:
         yield from diagnosis.of_quarantine(quarantine.newest(), now_s)
 
 
-def _deliveries(folder: Path) -> Iterator[Finding]:
+def look_at_deliveries(folder: Path) -> Iterator[Finding]:
+    """Dead letters, and messages that hold their channel."""
     path = folder / DELIVERY_NAME
     if not path.exists():
         return
@@ -262,9 +264,9 @@ def _sink(section: SinkSection, parts: InnerParts) -> Iterator[Finding]:
     page = None if parts.metrics is None else ask(parts.metrics.listen, "/metrics")
     if page is not None:
         up = {
-            labels["sink"]: bool(value)
-            for name, labels, value in _samples(page.body)
-            if name == "ferry_inner_sink_up"
+            sample.labels["sink"]: bool(sample.value)
+            for sample in samples(page.body)
+            if sample.name == "ferry_inner_sink_up"
         }
     probed = asyncio.run(_probe(section))
     user = _agent_user(parts)
@@ -406,11 +408,3 @@ def _known_streams(parts: InnerParts) -> dict[bytes, StreamRecord]:
 def _agent_user(parts: InnerParts) -> host.User | None:
     """Whose the state folder is: the agent's user, whoever runs the doctor."""
     return None if parts.agent is None else host.owner(parts.agent.state_dir)
-
-
-def _samples(text: str) -> list[tuple[str, dict[str, str], float]]:
-    return [
-        (sample.name, sample.labels, sample.value)
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    ]

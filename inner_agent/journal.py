@@ -281,6 +281,15 @@ class JournalReader:
         )
         return int(rows[0][0])
 
+    def oldest_waiting_ms(self, channel: str, after_position: int) -> int | None:
+        """When the first of the channel's messages with a higher position was received."""
+        rows = self._rows(
+            "SELECT received_at_ms FROM messages WHERE channel = ? AND position > ? "
+            "ORDER BY position LIMIT 1",
+            (channel, after_position),
+        )
+        return int(rows[0][0]) if rows else None
+
     def streams(self) -> list[StreamRecord]:
         """Every stream, oldest first."""
         rows = self._rows(

@@ -14,13 +14,14 @@ import click
 
 from ferry_runtime.commands.configured import EXIT_CODES
 from ferry_runtime.commands.failure import fail
+from ferry_runtime.commands.progress import progress
 from ferry_runtime.logs import ITEMS_MAX
 from inner_agent import lookup, operator_orders, verifier_service
-from inner_agent import status as status_screen
 from inner_agent.at_rest import PayloadCipher
 from inner_agent.command_frame import (
     CONFIG,
     JSON,
+    explain,
     load,
     moment,
     operators_trail,
@@ -31,7 +32,6 @@ from inner_agent.config import InnerConfig
 from inner_agent.quarantine import QuarantineReader
 
 _ALL_LETTERS: Final = 2**31
-_SHOWN_CHUNKS: Final = 5
 _CHANNEL = click.option("--channel", help="Of this channel only.")
 
 
@@ -97,7 +97,7 @@ def quarantine(config_path: Path, reason: str | None, limit: int, *, as_json: bo
             "entry": one.entry,
             "at": moment(one.at_ms),
             "kind": one.kind,
-            "reason": status_screen.explain(one.reason),
+            "reason": explain(one.reason),
             "place": one.place,
             "channel": one.channel or "",
             "message_id": one.message_id.hex() if one.message_id else "",
@@ -124,7 +124,7 @@ def deadletters(config_path: Path, channel: str | None, *, as_json: bool) -> Non
             "message_id": one.message_id.hex(),
             "channel": one.channel,
             "attempts": one.attempts,
-            "reason": status_screen.explain(one.reason),
+            "reason": explain(one.reason),
             "at": "" if one.settled_at_ms is None else moment(one.settled_at_ms),
         }
         for one in operator_orders.dead_letters(lookup.delivery_path(config), channel=channel)
@@ -175,18 +175,18 @@ def _ordered(
     """
     items = list(positions.items())
     chunks = [dict(items[at : at + ITEMS_MAX]) for at in range(0, len(items), ITEMS_MAX)]
-    hidden = len(chunks) < _SHOWN_CHUNKS
     done: list[int] = []
     with (
         operators_trail(config) as trail,
-        click.progressbar(chunks, label=event, file=sys.stderr, hidden=hidden) as shown,
+        progress(event.replace("_", " "), len(items)) as advance,
     ):
-        for chunk in shown:
+        for chunk in chunks:
             executed = order(list(chunk.values()))
             ids = [text for text, position in chunk.items() if position in executed]
             operator = getpass.getuser()
             trail.record(event, durable=True, operator=operator, message_ids=ids, **fields)
             done += executed
+            advance(len(chunk))
     return done
 
 

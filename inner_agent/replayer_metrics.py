@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 PREFIX: Final = "ferry_inner"
+DELIVERIES: Final = "ferry_inner_deliveries"
 
 # From a tenth of the data sheets' one millisecond up to a sink that was down for an hour.
 DELIVERY_SECONDS_BUCKETS: Final = (
@@ -22,7 +23,7 @@ class ReplayerMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.deliveries = Counter(
-            "ferry_inner_deliveries_total",
+            f"{DELIVERIES}_total",
             "Attempts to deliver: outcome is delivered, retry or dead.",
             ("channel", "outcome", "reason"),
             registry=registry,

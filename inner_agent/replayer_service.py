@@ -28,6 +28,9 @@ from ferry_runtime.audit import AuditTrail
 from ferry_runtime.host_metrics import CertificateFile, HostMetrics, watch_process
 from ferry_runtime.logs import event
 from ferry_runtime.observation import ObservationServer
+from ferry_runtime.observation_client import samples
+from ferry_runtime.status import today
+from ferry_runtime.status.today import Count, Key
 from inner_agent import journal_schema, sinks
 from inner_agent.at_rest import PayloadCipher
 from inner_agent.channel_pipeline import Route
@@ -39,9 +42,9 @@ from inner_agent.journal import JournalReader
 from inner_agent.policy import InnerPolicy, SenderSection
 from inner_agent.replay_journal import ReplayJournal
 from inner_agent.replayer import Replayer, ReplayerTimes
-from inner_agent.replayer_metrics import PREFIX, ReplayerMetrics
+from inner_agent.replayer_metrics import DELIVERIES, PREFIX, ReplayerMetrics
 from inner_agent.verifier import DELIVERY_NAME
-from inner_agent.verifier_metrics import METRICS_FILE_NAME
+from inner_agent.verifier_metrics import FILES, MESSAGES, METRICS_FILE_NAME
 from inner_agent.verifier_service import journal_path
 
 _LOG = logging.getLogger("ferry.inner.replayer")
@@ -93,9 +96,13 @@ async def run(config: InnerConfig, rules: InnerPolicy) -> None:
             registry, lambda: _readiness(replayer, prom), lambda: _verifier_metrics(prom)
         )
         await observation.start(parse_listen(config.metrics.listen))
+        counting = asyncio.create_task(
+            today.keep(state_dir / today.FILE_NAME, partial(_counts, metrics, prom))
+        )
         try:
             await _replay(replayer, asked, audit)
         finally:
+            counting.cancel()
             await observation.stop()
             reader.close()
     finally:
@@ -153,6 +160,16 @@ async def _tend(audit: AuditTrail, replayer: Replayer) -> None:
             replayer.hold(None)
         if replayer.is_moving:
             notify.watchdog()
+
+
+def _counts(metrics: ReplayerMetrics, prom: Path) -> dict[Key, Count]:
+    """Both processes' counters, for what `status` tells of today."""
+    verified = samples(_verifier_metrics(prom).decode())
+    return {
+        **today.counts_of(MESSAGES, verified),
+        **today.counts_of(FILES, verified),
+        **today.counts_in(DELIVERIES, metrics.deliveries),
+    }
 
 
 async def _journal(config: InnerConfig, asked: asyncio.Event) -> JournalReader | None:

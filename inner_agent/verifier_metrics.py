@@ -12,6 +12,8 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, write_to_textfile
 
 PREFIX: Final = "ferry_inner_verifier"
+FILES: Final = "ferry_inner_files"
+MESSAGES: Final = "ferry_inner_messages"
 METRICS_FILE_NAME: Final = "verifier.prom"
 
 # From a memory-backed medium's half a millisecond up to a medium that was away for an hour.
@@ -29,13 +31,13 @@ class VerifierMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
         self.files = Counter(
-            "ferry_inner_files_total",
+            f"{FILES}_total",
             "Ferry files: outcome is taken, late, repeated or refused.",
             ("outcome", "reason"),
             registry=registry,
         )
         self.messages = Counter(
-            "ferry_inner_messages_total",
+            f"{MESSAGES}_total",
             "Messages in taken files: outcome is journaled, repeated, withdrawn or refused.",
             ("channel", "outcome", "reason"),
             registry=registry,

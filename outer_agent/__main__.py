@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import click
@@ -20,10 +21,12 @@ from ferry_runtime.commands.configured import EXIT_CODES
 from ferry_runtime.commands.doctor import DOCTOR_EXIT_CODES, tell
 from ferry_runtime.commands.failure import fail
 from ferry_runtime.commands.failure import run as run_command
+from ferry_runtime.commands.progress import progress
+from ferry_runtime.commands.status import JSON, WATCH, show
 from ferry_runtime.logs import event
 from outer_agent import backup_commands, deidentify_command, service, setup_commands
 from outer_agent import resend as resending
-from outer_agent import status as status_screen
+from outer_agent import status as agent_status
 from outer_agent.command_frame import CONFIG, load
 from outer_agent.doctor import examine
 from outer_agent.new_stream import set_aside
@@ -72,13 +75,16 @@ def check(config_path: Path) -> None:
 
 @cli.command(epilog=EXIT_CODES)
 @CONFIG
-@click.option("--json", "as_json", is_flag=True, help="The same as one JSON object.")
-def status(config_path: Path, *, as_json: bool) -> None:
-    """Say on one screen how the agent is: exit code 1 if it is not well."""
-    found = status_screen.look(load(config_path)[0])
-    click.echo(status_screen.as_json(found) if as_json else status_screen.as_text(found))
-    if not found.well:
-        sys.exit(1)
+@JSON
+@WATCH
+def status(config_path: Path, *, in_json: bool, every_s: float | None) -> None:
+    """Say on one screen how the agent is: exit code 1 if it is not well.
+
+    Well or not and why, what crossed today, what waits, what was refused today and why.
+    """
+    config, policy = load(config_path)
+    channels = [channel.name for channel in policy.channels]
+    show(lambda: agent_status.look(config, channels), in_json=in_json, every_s=every_s)
 
 
 @cli.command(epilog=DOCTOR_EXIT_CODES)
@@ -132,7 +138,9 @@ def resend(
     config = load(config_path)[0]
     spool_path = other_spool or service.spool_path(config.agent.state_dir)
     resending.become_the_agent(spool_path)
-    report = resending.resend(spool_path, config.medium.path, wanted)
+    report = resending.resend(
+        spool_path, config.medium.path, wanted, partial(progress, "published again")
+    )
     click.echo(f"published again: {report.published} files")
     for missing in report.missing:
         click.echo(f"not in the spool: {missing.first} to {missing.last}", err=True)

@@ -14,8 +14,8 @@ from ferry_runtime.doctor.host import Listening, User, user_name
 from ferry_runtime.doctor.medium import FileSeen
 from ferry_runtime.doctor.verdicts import duration
 from ferry_runtime.observation_client import Answer
+from outer_agent.channel_counts import ChannelCounts
 from outer_agent.medium_probe import Probe
-from outer_agent.status import ChannelStatus
 
 _READY: Final = 200
 _SILENT_S: Final = 15.0
@@ -131,7 +131,7 @@ def of_newest(
     yield from _of_owners(files, agent)
 
 
-def of_channels(channels: Mapping[str, ChannelStatus]) -> Iterator[Finding]:
+def of_channels(channels: Mapping[str, ChannelCounts]) -> Iterator[Finding]:
     """Channels of which the outer refused everything since it started: their senders differ."""
     for name, one in sorted(channels.items()):
         if one.refused and not one.admitted:

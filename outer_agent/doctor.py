@@ -24,7 +24,7 @@ from ferry_runtime.doctor import scanner as scanner_looks
 from ferry_runtime.doctor import workers as worker_looks
 from ferry_runtime.doctor.findings import Area, Diagnosis, Finding, Side, fault, well
 from ferry_runtime.doctor.looks import Look, take_all
-from ferry_runtime.observation_client import ask
+from ferry_runtime.observation_client import ask, samples
 from ferry_runtime.partial_configuration import valid_parts
 from ferry_runtime.secrets import is_credential
 from ferry_runtime.sections import (
@@ -36,6 +36,7 @@ from ferry_runtime.sections import (
 )
 from ferry_runtime.sole_agent import LOCK_NAME
 from outer_agent import diagnosis
+from outer_agent.channel_counts import count_channels
 from outer_agent.checks import check_outer
 from outer_agent.config import (
     FolderSource,
@@ -52,7 +53,6 @@ from outer_agent.medium_probe import probe_as
 from outer_agent.policy import load_policy
 from outer_agent.service import certificate_files, spool_path
 from outer_agent.spool import Spool, StreamHead
-from outer_agent.status import count_channels, parse_samples
 
 WITHIN_S: Final = 11.0
 AUDIT_BYTES_MIN: Final = 64 * 1024 * 1024
@@ -92,11 +92,13 @@ def examine(config_path: Path) -> Diagnosis:
         Look(Area.KEYS, _HERE, "the secret files", lambda: _secrets(parts), leans=True),
         Look(Area.CLOCK, _HERE, "the clock", lambda: [verdicts.of_clock(host.clock(), _HERE)]),
         Look(Area.LISTENERS, _HERE, "the drop folders", lambda: _drop_folders(parts), leans=True),
-        Look(Area.CERTIFICATES, _HERE, "the certificates", lambda: _certificates(parts)),
+        Look(Area.CERTIFICATES, _HERE, "the certificates", lambda: look_at_certificates(parts)),
     ]
     if parts.agent is not None:
         agent = parts.agent
-        looks.append(Look(Area.STATE, _HERE, "the state folder", lambda: _state(agent, parts)))
+        looks.append(
+            Look(Area.STATE, _HERE, "the state folder", lambda: look_at_state(agent, parts))
+        )
     workers = parts.intake or IntakeSection()
     looks.append(
         Look(
@@ -130,7 +132,7 @@ def examine(config_path: Path) -> Diagnosis:
         ]
     if parts.metrics is not None:
         metrics = parts.metrics
-        looks.append(Look(Area.AGENT, _HERE, "the agent", lambda: _agent(metrics, parts)))
+        looks.append(Look(Area.AGENT, _HERE, "the agent", lambda: look_at_agent(metrics, parts)))
     found = take_all(looks, WITHIN_S)
     name = "ferry-outer" if parts.agent is None else parts.agent.name
     return Diagnosis(name, _HERE, tuple(found))
@@ -172,7 +174,8 @@ def _secrets(parts: OuterParts) -> Iterator[Finding]:
     yield from verdicts.of_secrets(found, _agent_user(parts), _HERE)
 
 
-def _certificates(parts: OuterParts) -> Iterator[Finding]:
+def look_at_certificates(parts: OuterParts) -> Iterator[Finding]:
+    """Until when each certificate is valid."""
     for path in dict.fromkeys(one.path for one in certificate_files(parts.sources)):
         try:
             validity = host.validity(path)
@@ -181,7 +184,8 @@ def _certificates(parts: OuterParts) -> Iterator[Finding]:
         yield verdicts.of_certificate(path, validity, datetime.now(UTC), _HERE)
 
 
-def _state(agent: AgentSection, parts: OuterParts) -> Iterator[Finding]:
+def look_at_state(agent: AgentSection, parts: OuterParts) -> Iterator[Finding]:
+    """The state folder and the audit trail's: rights, owners, room."""
     folder = agent.state_dir
     if not folder.is_dir():
         yield fault(
@@ -281,7 +285,8 @@ def _newest(medium: MediumSection, head: StreamHead, parts: OuterParts) -> Itera
     )
 
 
-def _agent(metrics: MetricsSection, parts: OuterParts) -> Iterator[Finding]:
+def look_at_agent(metrics: MetricsSection, parts: OuterParts) -> Iterator[Finding]:
+    """Whether it runs, takes messages, holds its ports, and refuses not all of a channel."""
     process = _process(parts)
     ready = ask(metrics.listen, "/readyz")
     yield diagnosis.of_agent(process, ready)
@@ -300,7 +305,7 @@ def _agent(metrics: MetricsSection, parts: OuterParts) -> Iterator[Finding]:
         )
     page = None if ready is None else ask(metrics.listen, "/metrics")
     if page is not None:
-        yield from diagnosis.of_channels(count_channels(parse_samples(page.body)))
+        yield from diagnosis.of_channels(count_channels(samples(page.body)))
 
 
 def _head(parts: OuterParts) -> StreamHead | None:

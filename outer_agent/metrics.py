@@ -7,6 +7,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 PREFIX: Final = "ferry_outer"
+MESSAGES: Final = "ferry_outer_messages"
 
 UNKNOWN_CHANNEL: Final = "unknown"
 """The label for channels that do not exist: a sender must not be able to make labels."""
@@ -22,7 +23,7 @@ class OuterMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.messages = Counter(
-            "ferry_outer_messages_total",
+            f"{MESSAGES}_total",
             "Messages by outcome: admitted, repeated, refused (for good) or deferred (try again).",
             ("channel", "outcome", "reason"),
             registry=registry,

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import pwd
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -39,6 +40,15 @@ class ResendReport:
 
 Wanted = Callable[[Spool], Sequence[Gap]]
 """Which stretches are wanted of a spool."""
+
+Telling = Callable[[int], AbstractContextManager[Callable[[int], None]]]
+"""Told how many files there are at most, then of each how many more are done with."""
+
+
+@contextmanager
+def untold(_total: int) -> Iterator[Callable[[int], None]]:
+    """Tell nobody."""
+    yield lambda _more: None
 
 
 def parse_range(text: str) -> Gap:
@@ -115,8 +125,10 @@ def _groups(uid: int, gid: int) -> list[int]:
         return [gid]
 
 
-def resend(spool_path: Path, medium_path: Path, wanted: Wanted) -> ResendReport:
-    """Publish the wanted spooled files again.
+def resend(
+    spool_path: Path, medium_path: Path, wanted: Wanted, telling: Telling = untold
+) -> ResendReport:
+    """Publish the wanted spooled files again; `telling` is told how far it has come, in files.
 
     Raises Unavailable or StorageFault, and what `wanted` raises.
     """
@@ -126,17 +138,24 @@ def resend(spool_path: Path, medium_path: Path, wanted: Wanted) -> ResendReport:
         medium = MediumWriter(medium_path)
         published = 0
         missing: list[Gap] = []
-        for stretch in wanted(spool):
-            expected = stretch.first
-            last = min(stretch.last, head.last_sequence)
-            for file in spool.files(stretch.first, last):
-                if file.sequence > expected:
-                    missing.append(Gap(expected, file.sequence - 1))
-                medium.publish_again(head.stream_id, file.sequence, file.sealed.data)
-                published += 1
-                expected = file.sequence + 1
-            if expected <= stretch.last:
-                missing.append(Gap(expected, stretch.last))
+        stretches = wanted(spool)
+        with telling(sum(_files_of(one, head.last_sequence) for one in stretches)) as advance:
+            for stretch in stretches:
+                expected = stretch.first
+                last = min(stretch.last, head.last_sequence)
+                for file in spool.files(stretch.first, last):
+                    if file.sequence > expected:
+                        missing.append(Gap(expected, file.sequence - 1))
+                    medium.publish_again(head.stream_id, file.sequence, file.sealed.data)
+                    published += 1
+                    advance(file.sequence + 1 - expected)
+                    expected = file.sequence + 1
+                if expected <= stretch.last:
+                    missing.append(Gap(expected, stretch.last))
         return ResendReport(published, tuple(missing))
     finally:
         spool.close()
+
+
+def _files_of(stretch: Gap, last_sequence: int) -> int:
+    return max(0, min(stretch.last, last_sequence) - stretch.first + 1)

@@ -32,13 +32,14 @@ from ferry_runtime.host_metrics import CertificateFile, HostMetrics, WorkersEnde
 from ferry_runtime.logs import event
 from ferry_runtime.observation import ObservationServer
 from ferry_runtime.sole_agent import SoleAgent
+from ferry_runtime.status import today
 from ferry_runtime.whole_file import create_file
 from outer_agent import deidentification, freshness
 from outer_agent.commit import Committer
 from outer_agent.config import OuterConfig, ServerSource, SourceSection
 from outer_agent.deidentification import DeidentifiedValidation
 from outer_agent.intake import Intake
-from outer_agent.metrics import PREFIX, OuterMetrics
+from outer_agent.metrics import MESSAGES, PREFIX, OuterMetrics
 from outer_agent.object_crossing import Validation
 from outer_agent.policy import OuterPolicy
 from outer_agent.publisher import Publisher, Retention
@@ -79,6 +80,7 @@ class _Parts:
     publisher: Publisher
     sources: list[Source]
     observation: ObservationServer
+    metrics: OuterMetrics
 
 
 async def run(config: OuterConfig, rules: OuterPolicy) -> None:
@@ -90,6 +92,7 @@ async def run(config: OuterConfig, rules: OuterPolicy) -> None:
     with SoleAgent(config.agent.state_dir):
         parts = await _start(config, rules)
         tending = asyncio.create_task(_tend(parts))
+        counting = asyncio.create_task(_count(config, parts.metrics))
         failing = asyncio.create_task(parts.publisher.failed())
         stopping = asyncio.create_task(_stop_signal())
         notify.ready(f"stream at {parts.spool.head().last_sequence}")
@@ -99,7 +102,7 @@ async def run(config: OuterConfig, rules: OuterPolicy) -> None:
         finally:
             notify.stopping()
             failed = failing.done()
-            for task in (failing, stopping):
+            for task in (failing, stopping, counting):
                 task.cancel()
             await _stop(parts, tending)
             event(_LOG, "stopped")
@@ -177,7 +180,7 @@ async def _start(config: OuterConfig, rules: OuterPolicy) -> _Parts:
     for source in sources:
         await source.start()
     listening.set()
-    return _Parts(audit, spool, pools, publisher, sources, observation)
+    return _Parts(audit, spool, pools, publisher, sources, observation, metrics)
 
 
 async def _stop(parts: _Parts, tending: asyncio.Task[None]) -> None:
@@ -207,6 +210,12 @@ async def _tend(parts: _Parts) -> None:
             parts.publisher.hold(None)
         if parts.publisher.is_moving:
             notify.watchdog()
+
+
+async def _count(config: OuterConfig, metrics: OuterMetrics) -> None:
+    """Keep what happened today, for `status`."""
+    path = config.agent.state_dir / today.FILE_NAME
+    await today.keep(path, lambda: today.counts_in(MESSAGES, metrics.messages))
 
 
 async def _stop_signal() -> None:

@@ -12,8 +12,10 @@ import click
 
 from ferry_format.keys import KeyKind
 from ferry_runtime import secrets
+from ferry_runtime.audit_end import trail_files
 from ferry_runtime.audit_verify import Checkpoint, TrailReport, verify_trail
 from ferry_runtime.commands.failure import REFUSED, run
+from ferry_runtime.commands.progress import progress
 
 EXIT_CODES = (
     "Exit codes: 0 the trail is whole; 1 it is not, or cannot be read (the output says why); "
@@ -63,7 +65,10 @@ def verify(folder: Path, key: Path, expect: Checkpoint | None, *, as_json: bool)
     Changes nothing. A trail cut off at its end is whole in itself: note the last checkpoint that
     this command prints, and give it as --expect the next time.
     """
-    report = verify_trail(folder, secrets.read_public_key(key, KeyKind.AUDIT), expect)
+    public_key = secrets.read_public_key(key, KeyKind.AUDIT)
+    trail_bytes = sum(path.stat().st_size for path in trail_files(folder))
+    with progress("bytes of the trail checked", trail_bytes) as advance:
+        report = verify_trail(folder, public_key, expect, advance)
     if as_json:
         click.echo(json.dumps(asdict(report) | {"is_whole": report.is_whole}))
     else:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from deploy.grafana.make_dashboards import DASHBOARDS
 from tests.fault.killed_pair import CountingSink
 from tests.simulator.clients import MllpSender, code_of
 from tests.simulator.ferry_pair import Channel, FerryPair, free_port
@@ -15,6 +20,7 @@ from tests.simulator.messages import adt
 from tests.simulator.monitoring import RULES, SHIPPED, Alertmanager, Prometheus
 from tests.simulator.programs import find_program
 
+REFUSED = "Messages refused by the outer, by reason, in an hour"
 CONTENT = '[channels.content.hl7v2]\nmessages = ["ADT^A01"]\nsegments = "any"'
 
 pytestmark = [
@@ -87,6 +93,50 @@ def test_a_dead_sink_is_told_once_and_so_is_its_return(
     assert prometheus.firing() == set()
     assert [status for status, _ in alertmanager.told] == ["firing", "resolved"]
     every_rule_was_evaluated(prometheus)
+    every_panel_has_data(prometheus, mllp_port)
+    wait(lambda: told_today(pair)[0]["refused"] == 1, pair)
+    crossed, refused = told_today(pair)
+    assert crossed == {"admitted": 2, "repeated": 0, "refused": 1, "deferred": 0}
+    assert [one["reason"] for one in refused] == ["message_type_not_allowed"]
+
+
+def told_today(pair: FerryPair) -> tuple[dict[str, int], list[dict[str, Any]]]:
+    """What `status` says of the channel's day."""
+    command = [sys.executable, "-m", "outer_agent", "status", "--json", "--config"]
+    told = subprocess.run(
+        [*command, str(pair.folder / "outer.toml")], capture_output=True, check=True
+    )
+    today = json.loads(told.stdout)["today"]
+    return today["channels"]["adt"], today["refused"]
+
+
+def every_panel_has_data(prometheus: Prometheus, mllp_port: int) -> None:
+    """Each query of each dashboard gives something, unless nothing is the good case."""
+    sender = MllpSender(mllp_port)
+    assert code_of(sender.send(adt("1"))) == "AA"
+    assert code_of(sender.send(adt("2").replace(b"ADT^A01", b"ADT^A08"))) == "AR"
+    sender.close()
+    panels = [
+        panel for dashboard in DASHBOARDS.values() for row in dashboard.rows for panel in row.panels
+    ]
+
+    def empty() -> list[str]:
+        """Evaluates all of them; a query that Prometheus cannot compute raises."""
+        asked = [
+            (panel, query, prometheus.query(query.expression.replace("$channel", ".*")))
+            for panel in panels
+            for query in panel.queries
+        ]
+        return [
+            f"{panel.title}: {query.expression}"
+            for panel, query, found in asked
+            if not found and (not panel.empty_when_well or panel.title == REFUSED)
+        ]
+
+    deadline_s = time.monotonic() + 40
+    while missing := empty():
+        assert time.monotonic() < deadline_s, missing
+        time.sleep(1)
 
 
 def every_rule_was_evaluated(prometheus: Prometheus) -> None:

@@ -13,8 +13,8 @@ from ferry_runtime.doctor.host import Listening, User
 from ferry_runtime.doctor.medium import FileSeen
 from ferry_runtime.observation_client import Answer
 from outer_agent import diagnosis
+from outer_agent.channel_counts import ChannelCounts
 from outer_agent.medium_probe import Probe, write_and_watch
-from outer_agent.status import ChannelStatus
 
 AGENT = User(991, 991, frozenset({991}))
 NOW_S = 1_800_000_000.0
@@ -101,8 +101,8 @@ def test_files_of_another_user_are_resent_by_their_range() -> None:
 def test_a_channel_of_which_nothing_is_admitted_points_to_its_sender() -> None:
     code = reasons.MESSAGE_TYPE_NOT_ALLOWED.code
     channels = {
-        "adt": ChannelStatus(refused=3, reasons={code: 2, "other": 1}),
-        "lab": ChannelStatus(admitted=9, refused=1, reasons={code: 1}),
+        "adt": ChannelCounts(refused=3, reasons={code: 2, "other": 1}),
+        "lab": ChannelCounts(admitted=9, refused=1, reasons={code: 1}),
     }
     [told] = diagnosis.of_channels(channels)
     assert (told.level, told.side) == (Level.WARNING, Side.SENDER)
