@@ -92,7 +92,8 @@ GROUPS = (
                 "characters, which the channel allows."
             ),
             (
-                "Valid and refused: batches; messages in HL7's XML encoding; letters "
+                "Valid and refused: batches, which the outer takes apart before; messages in HL7's "
+                "XML encoding; letters "
                 "as separators; "
                 "a message without its first separators."
             ),

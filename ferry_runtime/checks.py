@@ -193,14 +193,14 @@ class Findings:
                     "Lower it, raise the channel's, or leave it out.",
                 )
         for schema in content.schema_files():
-            self._schema((*path, schema.family), folder, schema.file, schema.sha256)
+            self._schema((*path, schema.family, schema.key), folder, schema.file, schema.sha256)
 
     def _schema(self, path: KeyPath, folder: Path, name: str, sha256: str) -> None:
         try:
             read_schema(folder, name, sha256)
         except Refused as refusal:
             self.add(
-                (*path, "schema_file"),
+                path,
                 f"cannot be used ({refusal.where})",
                 "Put the signed file in the policy's folder, or have the security administrator "
                 "write its new SHA-256 (sha256sum) and sign the policy again.",

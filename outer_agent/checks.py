@@ -218,6 +218,13 @@ def _check_channel(
             "asks for a virus scanner, and outer.toml names none",
             "Have the system administrator add a [scanner] table, or remove it.",
         )
+    if channel.splits_batches and channel.batch_messages_max > config.intake.waiting_max:
+        found.add(
+            (*table, "batch_messages_max"),
+            f"is more than may wait at once (intake.waiting_max = {config.intake.waiting_max}), so "
+            "that a batch of this size would never be taken whole",
+            "Lower it, or have the system administrator raise intake.waiting_max.",
+        )
     if channel.deidentification is not None:
         _check_deidentification_key(table, channel.deidentification.key, config, found)
     objects = channel.content.objects

@@ -19,11 +19,12 @@ from validators.policy.xml import XmlPolicy
 
 
 class SchemaFile(NamedTuple):
-    """A schema in the policy's folder, and the key of the family that names it."""
+    """A schema in the policy's folder, and the family and the key that name it."""
 
     family: str
     file: str
     sha256: str
+    key: str = "schema_file"
 
 
 class ContentPolicy(PolicyModel):
@@ -93,4 +94,5 @@ class ContentPolicy(PolicyModel):
                 yield SchemaFile(key, family.schema_file, family.schema_sha256)
         if self.xml is not None:
             for file, sha256 in self.xml.schema_digests.items():
-                yield SchemaFile("xml", file, sha256)
+                key = "schema_file" if file == self.xml.schema_file else "schema_parts"
+                yield SchemaFile("xml", file, sha256, key)

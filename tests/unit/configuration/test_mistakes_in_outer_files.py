@@ -335,6 +335,30 @@ def test_each_mistake_in_the_outer_policy_is_told(
     ), str(found[0])
 
 
+def test_a_batch_must_fit_what_may_wait_at_once(host: Host) -> None:
+    change(host.config, "[medium]\n", "[intake]\nwaiting_max = 499\n\n[medium]\n")
+    change(host.policy, "rate_per_s = 200\nburst = 50\n", 'batches = "split"\n')
+    [found] = problems(host)
+    assert found.key == "channels[adt].batch_messages_max"
+    assert "intake.waiting_max = 499" in found.problem
+
+
+def test_a_part_of_a_schema_is_looked_for_like_the_schema(host: Host) -> None:
+    text = host.policy.read_text()
+    content = text[text.index("[channels.content.json]") :]
+    host.policy.write_text(
+        text.replace(
+            content,
+            '[channels.content.xml]\nroots = "any"\nelements = "any"\n'
+            + content.split("\n", 1)[1]
+            + 'schema_parts = [{file = "gone.xsd", sha256 = "'
+            + "0" * 64
+            + '"}]\n',
+        )
+    )
+    assert [one.key for one in problems(host)] == ["channels[orders].content.xml.schema_parts"]
+
+
 def test_all_problems_come_at_once(host: Host) -> None:
     change(host.config, 'name = "front-1"', "name = 5")
     change(host.config, "[medium]\n", "[medium]\nkeep_hours = -1\ncolour = 3\n")
