@@ -253,6 +253,16 @@ def of_streams(streams: Sequence[StreamRecord], now_s: float) -> Iterator[Findin
                 yield well(Area.STREAMS, seen)
 
 
+def of_no_stream() -> Finding:
+    """Nothing was ever taken: an inner that was just installed, or that looks at another medium."""
+    return warning(
+        Area.STREAMS,
+        "no ferry file was ever taken",
+        Side.OUTER,
+        "If the outer runs, ferry-inner doctor says whether its files come across.",
+    )
+
+
 def of_gaps(gaps: Sequence[GapRecord]) -> Iterator[Finding]:
     """Missing files."""
     for one in gaps:

@@ -47,7 +47,11 @@ def look(config: InnerConfig, sinks_of: Mapping[str, str]) -> Status:
     return Status(
         agent=config.agent.name,
         here=Side.INNER,
-        problems=tuple(one for one in _findings(config) if one.level is not Level.WELL),
+        problems=tuple(
+            one
+            for one in _findings(config, anything_came=newest is not None)
+            if one.level is not Level.WELL
+        ),
         facts={
             "stream": None if newest is None else newest.stream_id.hex(),
             "next_file": None if newest is None else newest.next_sequence,
@@ -63,12 +67,14 @@ def look(config: InnerConfig, sinks_of: Mapping[str, str]) -> Status:
     )
 
 
-def _findings(config: InnerConfig) -> Iterator[Finding]:
+def _findings(config: InnerConfig, *, anything_came: bool) -> Iterator[Finding]:
     state_dir = config.agent.state_dir
     parts = InnerParts(agent=config.agent, metrics=config.metrics, sinks=config.sinks)
     yield from look_at_agent(state_dir, parts)
     yield from look_at_state(state_dir, parts)
     yield from look_at_certificates(parts)
+    if not anything_came:
+        yield diagnosis.of_no_stream()
     # What was refused has a table of its own.
     yield from (one for one in look_at_journal(state_dir) if one.area is not Area.QUARANTINE)
     yield from map(diagnosis.of_sink_down, _sinks_down(config))

@@ -147,8 +147,8 @@ def as_json(diagnosis: Diagnosis) -> str:
             "well": diagnosis.well,
             "agent": diagnosis.agent,
             "here": diagnosis.here,
-            "findings": [_row(one) for one in diagnosis.findings],
-            "most_probable": None if cause is None else _row(cause),
+            "findings": [as_row(one) for one in diagnosis.findings],
+            "most_probable": None if cause is None else as_row(cause),
             "conclusion": conclusion(diagnosis),
         },
         ensure_ascii=False,
@@ -160,7 +160,8 @@ def _rank(one: Finding) -> tuple[int, int]:
     return _LEVELS.index(one.level), _AREAS.index(one.area)
 
 
-def _row(one: Finding) -> dict[str, str | None]:
+def as_row(one: Finding) -> dict[str, str | None]:
+    """A finding as JSON shows it, of `doctor` and of `status`."""
     return {
         "area": one.area,
         "level": one.level,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ferry_format.reasons import BY_CODE
-from ferry_runtime.doctor.findings import Finding, Level, Side
+from ferry_runtime.doctor.findings import Finding, Level, Side, as_row
 from ferry_runtime.status.today import Key, Tally
 
 SCHEMA: Final = 1
@@ -88,7 +88,7 @@ def as_json(status: Status) -> str:
             "agent": status.agent,
             "side": status.here,
             "well": status.well,
-            "problems": [_problem(one) for one in status.problems],
+            "problems": [as_row(one) for one in status.problems],
             "today": {
                 "day": status.day,
                 "channels": {
@@ -112,16 +112,6 @@ def words(code: str) -> tuple[str, str]:
     """What a reason code means, and what to do; empty for one that is not ours."""
     reason = BY_CODE.get(code)
     return ("", "") if reason is None else (reason.meaning, reason.action)
-
-
-def _problem(one: Finding) -> dict[str, str | None]:
-    return {
-        "area": one.area,
-        "level": one.level,
-        "seen": one.seen,
-        "cause": one.side,
-        "action": one.action,
-    }
 
 
 def _refusal(one: Refusal) -> dict[str, str | int]:

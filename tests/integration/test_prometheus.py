@@ -89,22 +89,26 @@ def test_a_dead_sink_is_told_once_and_so_is_its_return(
     sink = CountingSink(sink_port)
     wait(lambda: sink.arrived == [0], pair)
     wait(lambda: ("resolved", "FerrySinkDown") in alertmanager.told, pair)
-    sink.close()
     assert prometheus.firing() == set()
-    assert [status for status, _ in alertmanager.told] == ["firing", "resolved"]
+    told_of_it = [status for status, name in alertmanager.told if name == "FerrySinkDown"]
+    assert told_of_it == ["firing", "resolved"]
     every_rule_was_evaluated(prometheus)
     every_panel_has_data(prometheus, mllp_port)
-    wait(lambda: told_today(pair)[0]["refused"] == 1, pair)
-    crossed, refused = told_today(pair)
+    wait(lambda: told_today(pair, "outer")[0]["refused"] == 1, pair)
+    crossed, refused = told_today(pair, "outer")
     assert crossed == {"admitted": 2, "repeated": 0, "refused": 1, "deferred": 0}
     assert [one["reason"] for one in refused] == ["message_type_not_allowed"]
+    wait(lambda: told_today(pair, "inner")[0]["delivered"] == 2, pair)
+    crossed, refused = told_today(pair, "inner")
+    assert (crossed["journaled"], crossed["refused"], refused) == (2, 0, [])
+    sink.close()
 
 
-def told_today(pair: FerryPair) -> tuple[dict[str, int], list[dict[str, Any]]]:
-    """What `status` says of the channel's day."""
-    command = [sys.executable, "-m", "outer_agent", "status", "--json", "--config"]
+def told_today(pair: FerryPair, side: str) -> tuple[dict[str, int], list[dict[str, Any]]]:
+    """What `status` of a side says of the channel's day."""
+    command = [sys.executable, "-m", f"{side}_agent", "status", "--json", "--config"]
     told = subprocess.run(
-        [*command, str(pair.folder / "outer.toml")], capture_output=True, check=True
+        [*command, str(pair.folder / f"{side}.toml")], capture_output=True, check=False
     )
     today = json.loads(told.stdout)["today"]
     return today["channels"]["adt"], today["refused"]
