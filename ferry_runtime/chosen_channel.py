@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ferry_format.identifiers import is_name
 from ferry_runtime.problem_words import Mistake
@@ -18,9 +19,11 @@ class ChosenChannel:
     profile: Profile
 
     @property
-    def is_hl7v2(self) -> bool:
-        """Whether it carries HL7 v2, for which there is MLLP."""
-        return self.profile.content.hl7v2 is not None
+    def protocol(self) -> Literal["mllp", "dicom", "http"]:
+        """By what its systems speak, unless somebody says otherwise."""
+        if self.profile.content.hl7v2 is not None:
+            return "mllp"
+        return "http" if self.profile.content.dicom is None else "dicom"
 
 
 def parse_channel(text: str) -> ChosenChannel:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from ferry_runtime.chosen_channel import ChosenChannel
 from ferry_runtime.problem_words import Mistake
 
-_SUFFIXES: Final = (("hl7v2", ".hl7"), ("xml", ".xml"), ("csv", ".csv"))
+_SUFFIXES: Final = (("hl7v2", ".hl7"), ("xml", ".xml"), ("csv", ".csv"), ("dicom", ".dcm"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def _sink(channel: ChosenChannel, where: str) -> str:
     if host and parts.scheme in ("http", "https"):
         kind = f'kind = "http"\n{name}url = {_text(where)}\n'
         return head + kind + _tls(is_needed=parts.scheme == "https")
-    if host and port and parts.scheme == "mllp" and channel.is_hl7v2:
+    if host and port and parts.scheme == channel.protocol == "mllp":
         kind = f'kind = "mllp"\n{name}host = {_text(host)}\nport = {port}\n'
         return head + kind + _tls(is_needed=not _is_loopback(host))
     raise Mistake(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from ferry_runtime.chosen_channel import ChosenChannel
 
@@ -22,7 +24,8 @@ class OuterAnswers:
     audit_dir: Path
 
 
-_FIRST_MLLP_PORT = 2575
+_FIRST_PORTS: Final = {"mllp": 2575, "dicom": 11112}
+_OUR_TITLE: Final = 'ae_title = "FERRY"                      # what the modalities call\n'
 
 
 def outer_toml(answers: OuterAnswers) -> str:
@@ -72,7 +75,7 @@ lane = {_text(answers.lane)}
     for channel in answers.channels:
         known = (
             f"listeners = [{_text(_source(channel))}]  # whoever connects there is this sender"
-            if channel.is_hl7v2
+            if channel.protocol != "http"
             else "api_keys_sha256 = []  # the ceremony makes the key, and shows it once"
         )
         parts.append(f"[[senders]]\nname = {_text(_sender(channel))}\n{known}\n")
@@ -80,41 +83,38 @@ lane = {_text(answers.lane)}
     return "\n".join(parts)
 
 
-def _sources(channels: Sequence[ChosenChannel]) -> list[str]:
-    parts = []
-    hl7v2 = [one for one in channels if one.is_hl7v2]
-    for port, channel in enumerate(hl7v2, _FIRST_MLLP_PORT):
-        parts.append(
-            f"""
+def _sources(channels: Sequence[ChosenChannel]) -> Iterator[str]:
+    """A listener of its own for each channel that needs one, and one by HTTP for the others."""
+    ports = {protocol: itertools.count(first) for protocol, first in _FIRST_PORTS.items()}
+    for channel in channels:
+        if channel.protocol != "http":
+            port = next(ports[channel.protocol])
+            yield f"""
 # {channel.profile.title} ({channel.profile.title_zh})
 [[sources]]
-kind = "mllp"
+kind = "{channel.protocol}"
 name = {_text(_source(channel))}
-# This host alone may connect. For others the lines below, and IPAddressAllow= in a drop-in.
-listen = "127.0.0.1:{port}"
-# listen = "0.0.0.0:{port}"
-# tls_certificate = "tls/front.crt"
-# tls_key = "credential:front-tls.key"
-# tls_client_ca = "tls/senders-ca.crt"
+{_listen(port, port)}# tls_client_ca = "tls/senders-ca.crt"
 channel = {_text(channel.name)}
-"""
-        )
-    if len(hl7v2) < len(channels):
-        names = ", ".join(one.name for one in channels if not one.is_hl7v2)
-        parts.append(
-            f"""
-# POST /channels/NAME/messages, with Authorization: Bearer API-KEY. Channels: {names}
+{_OUR_TITLE if channel.protocol == "dicom" else ""}"""
+    by_http = [one.name for one in channels if one.protocol == "http"]
+    if by_http:
+        yield f"""
+# POST /channels/NAME/messages, with Authorization: Bearer API-KEY. Channels: {", ".join(by_http)}
 [[sources]]
 kind = "http"
 name = "http-in"
+{_listen(8080, 8443)}"""
+
+
+def _listen(port: int, port_for_others: int) -> str:
+    return f"""\
 # This host alone may connect. For others the lines below, and IPAddressAllow= in a drop-in.
-listen = "127.0.0.1:8080"
-# listen = "0.0.0.0:8443"
+listen = "127.0.0.1:{port}"
+# listen = "0.0.0.0:{port_for_others}"
 # tls_certificate = "tls/front.crt"
 # tls_key = "credential:front-tls.key"
 """
-        )
-    return parts
 
 
 def _scanner(channels: Sequence[ChosenChannel]) -> str:

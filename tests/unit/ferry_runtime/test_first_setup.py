@@ -11,12 +11,17 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from ferry_runtime.chosen_channel import ChosenChannel
 from ferry_runtime.commands.keys import cli as ferry_keys
 from ferry_runtime.problem_words import Mistake
 from inner_agent.__main__ import cli as ferry_inner
 from inner_agent.setup_commands import named
 from outer_agent.__main__ import cli as ferry_outer
+from outer_agent.config import load_config
+from outer_agent.first_files import OuterAnswers, outer_toml
 from validators import profiles
+from validators.policy import ContentPolicy
+from validators.profiles import Profile
 
 WORDS = re.compile(r"in words: (.*)")
 DIGITS = re.compile(r"in digits: (.*)")
@@ -265,6 +270,23 @@ def test_a_sink_that_is_none_is_told_and_nothing_is_made(hosts: Hosts, sink: str
     refused = hosts.inner(*hosts.paths("inner"), "--sink", sink)
     assert isinstance(refused.exception, Mistake)
     assert not Path(hosts.at("inner")).exists()
+
+
+def test_modalities_get_a_c_store_listener_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    content = ContentPolicy.model_validate({"dicom": {"sop_classes": ["CTImageStorage"]}})
+    text = '[outer]\n[inner]\n[content.dicom]\nsop_classes = ["CTImageStorage"]\n'
+    profile = Profile("image", "Images", "影像", content, None, {}, {}, (), text)
+    channels = tuple(ChosenChannel(name, profile) for name in ("ct", "mr"))
+    answers = OuterAnswers("front-1", "lane", channels, tmp_path, tmp_path, tmp_path)
+    (tmp_path / "outer.toml").write_text(outer_toml(answers))
+    sources = load_config(tmp_path / "outer.toml").sources
+    assert [(one.kind, getattr(one, "listen", "")) for one in sources] == [
+        ("dicom", "127.0.0.1:11112"),
+        ("dicom", "127.0.0.1:11113"),
+    ]
 
 
 @pytest.mark.parametrize("code", ["x", "2ede2d20", "2ede2d20-", "17"])
