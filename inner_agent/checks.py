@@ -16,7 +16,7 @@ from ferry_format.keys import KeyKind
 from ferry_runtime.checks import Findings
 from ferry_runtime.configuration import ConfigurationProblem
 from ferry_runtime.toml_lines import KeyPath
-from inner_agent.config import FolderSink, HttpSink, InnerConfig, MllpSink, SinkSection
+from inner_agent.config import DicomSink, FolderSink, HttpSink, InnerConfig, MllpSink, SinkSection
 from inner_agent.policy import InnerPolicy
 
 Role = Literal["verifier", "replayer", "operator", "both"]
@@ -119,8 +119,8 @@ def _check_sink(table: KeyPath, sink: SinkSection, found: Findings) -> None:
         )
 
 
-def _host(sink: HttpSink | MllpSink) -> str:
-    return sink.host if isinstance(sink, MllpSink) else urlsplit(sink.url).hostname or ""
+def _host(sink: HttpSink | MllpSink | DicomSink) -> str:
+    return urlsplit(sink.url).hostname or "" if isinstance(sink, HttpSink) else sink.host
 
 
 def _is_loopback(host: str) -> bool:
@@ -156,6 +156,12 @@ def _check_channels(config: InnerConfig, policy: InnerPolicy, found: Findings) -
             found.add(
                 (*table, "sink"),
                 "is an MLLP sink, but the channel does not carry HL7 v2",
+                "Name an http or folder sink.",
+            )
+        if isinstance(sinks.get(channel.sink), DicomSink) and channel.content.dicom is None:
+            found.add(
+                (*table, "sink"),
+                "is a DICOM sink, but the channel has no content.dicom",
                 "Name an http or folder sink.",
             )
         found.content(

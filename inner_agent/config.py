@@ -21,6 +21,7 @@ from ferry_runtime.sections import (
 )
 from ferry_runtime.setting_types import (
     GIB,
+    AeTitle,
     FilePath,
     Hours,
     Name,
@@ -245,6 +246,44 @@ class MllpSink(Section):
         return self
 
 
+class DicomSink(Section):
+    """Stores DICOM instances by C-STORE and waits for the status of each."""
+
+    kind: Literal["dicom"] = Field(description="This kind of sink.")
+    name: Name = Field(description="Name of the sink; the policy's channels use it.")
+    host: Annotated[str, AfterValidator(_host)] = Field(
+        description="Host name or IP address of the internal system, as a PACS."
+    )
+    port: Port = Field(description="Its port.")
+    ae_title: AeTitle = Field(description="Our AE title, as the internal system knows us.")
+    called_ae_title: AeTitle = Field(description="The internal system's AE title.")
+    tls_ca: FilePath | None = Field(
+        default=None,
+        description="PEM file of the only CA that may have signed the server's certificate. "
+        "With it: TLS.",
+    )
+    tls_certificate: FilePath | None = Field(
+        default=None, description="PEM file of the certificate that we show. With tls_key."
+    )
+    tls_key: FilePath | None = Field(
+        default=None, description="PEM file of its private key, mode 0600."
+    )
+    timeout_s: Seconds = Field(
+        default=30.0,
+        description="Seconds to wait for a status, and longer for large instances, before trying "
+        "again.",
+    )
+    allow_plaintext: Switch = Field(
+        default=False,
+        description="Whether sending to another host without TLS is meant.",
+    )
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        _check_client_tls(self.tls_ca, self.tls_certificate, self.tls_key)
+        return self
+
+
 class FolderSink(Section):
     """Delivers each message as a file, whole or not at all."""
 
@@ -256,7 +295,7 @@ class FolderSink(Section):
     )
 
 
-SinkSection = Annotated[HttpSink | MllpSink | FolderSink, Field(discriminator="kind")]
+SinkSection = Annotated[HttpSink | MllpSink | DicomSink | FolderSink, Field(discriminator="kind")]
 
 
 class InnerConfig(Document):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from inner_agent.sinks import folder, http, mllp
+from inner_agent.sinks import dicom, folder, http, mllp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 KINDS: Final[dict[str, tuple[Callable[[Any], Any], Callable[[Any], Sink]]]] = {
     "http": (http.settings_of, http.HttpSink),
     "mllp": (mllp.settings_of, mllp.MllpSink),
+    "dicom": (dicom.settings_of, dicom.DicomSink),
     "folder": (folder.settings_of, folder.FolderSink),
 }
 

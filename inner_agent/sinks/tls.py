@@ -11,7 +11,7 @@ from ferry_format.reasons import BAD_KEY_FILE, Refused
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from inner_agent.config import HttpSink, MllpSink
+    from inner_agent.config import DicomSink, HttpSink, MllpSink
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class TlsSettings:
     key: Path | None = None
 
 
-def settings_of(section: HttpSink | MllpSink) -> TlsSettings | None:
+def settings_of(section: HttpSink | MllpSink | DicomSink) -> TlsSettings | None:
     """Return a configuration section's TLS settings, None for plain text."""
     if section.tls_ca is None:
         return None

@@ -20,6 +20,8 @@ from inner_agent import config
 from inner_agent.sinks import build
 from inner_agent.sinks.base import Delivered, Failed
 from inner_agent.sinks.tls import TlsSettings
+from tests.simulator.dicom_files import document
+from tests.simulator.dicom_receiver import HANG, DicomReceiver
 from tests.simulator.hl7_receiver import Hl7Behaviour, Hl7Receiver
 from tests.simulator.http_receiver import HttpBehaviour, HttpReceiver
 from tests.simulator.journal import StandInMessage, message
@@ -32,11 +34,16 @@ if TYPE_CHECKING:
     from inner_agent.sinks.base import Sink
 
 BOTH_LOOPS = True
+# What pynetdicom's far side says of connections that only probe.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
 
 class Bench(Protocol):
     @property
     def sink(self) -> Sink: ...
+
+    def some(self, position: int, text: str = "张三") -> StandInMessage:
+        """A message that the sink can carry."""
 
     def seen(self) -> list[tuple[str, bytes]]:
         """(what identifies it, bytes) of all that the far side has taken, in order."""
@@ -45,10 +52,17 @@ class Bench(Protocol):
     async def appear(self) -> None: ...
 
 
+def some(position: int, text: str = "张三") -> StandInMessage:
+    return message(position, adt(f"{position:032x}", text))
+
+
 @dataclass
 class ReceiverBench:
     sink: Sink
     far_side: Hl7Receiver | HttpReceiver
+
+    def some(self, position: int, text: str = "张三") -> StandInMessage:
+        return some(position, text)
 
     def seen(self) -> list[tuple[str, bytes]]:
         return [(e.message_id, e.data) for e in self.far_side.recording.received if e.taken]
@@ -70,9 +84,39 @@ class ReceiverBench:
 
 
 @dataclass
+class DicomBench:
+    sink: Sink
+    far_side: DicomReceiver
+
+    def some(self, position: int, text: str = "张三") -> StandInMessage:
+        return message(position, document(position, text.encode()))
+
+    def seen(self) -> list[tuple[str, bytes]]:
+        return [
+            (int(uid.rpartition(".")[2]).to_bytes(16, "big").hex(), instance)
+            for uid, instance in self.far_side.stored
+        ]
+
+    async def vanish(self) -> None:
+        await asyncio.to_thread(self.far_side.vanish)
+
+    async def appear(self) -> None:
+        await asyncio.to_thread(self.far_side.appear)
+
+    def refuse_once(self) -> None:
+        self.far_side.script.append(0xC000)
+
+    def hang_once(self) -> None:
+        self.far_side.script.append(HANG)
+
+
+@dataclass
 class FolderBench:
     sink: Sink
     folder: Path
+
+    def some(self, position: int, text: str = "张三") -> StandInMessage:
+        return some(position, text)
 
     def seen(self) -> list[tuple[str, bytes]]:
         return [
@@ -143,11 +187,28 @@ async def http_bench(tls: Certificates | None) -> AsyncIterator[ReceiverBench]:
         yield ReceiverBench(build(section), receiver)
 
 
+@asynccontextmanager
+async def dicom_bench() -> AsyncIterator[DicomBench]:
+    with DicomReceiver() as receiver:
+        section = config.DicomSink(
+            kind="dicom",
+            name="sink",
+            host="127.0.0.1",
+            port=receiver.port,
+            ae_title="FERRY",
+            called_ae_title="PACS",
+            timeout_s=0.5,
+        )
+        yield DicomBench(build(section), receiver)
+
+
 # Those that answer: a folder neither refuses nor, on loopback, hangs.
-ANSWERING = pytest.mark.parametrize("bench", ["mllp", "mllps", "http", "https"], indirect=True)
+ANSWERING = pytest.mark.parametrize(
+    "bench", ["mllp", "mllps", "http", "https", "dicom"], indirect=True
+)
 
 
-@pytest.fixture(params=["mllp", "mllps", "http", "https", "folder"])
+@pytest.fixture(params=["mllp", "mllps", "http", "https", "folder", "dicom"])
 async def bench(
     request: pytest.FixtureRequest, certificates: Certificates, tmp_path: Path
 ) -> AsyncIterator[Bench]:
@@ -159,32 +220,33 @@ async def bench(
         yield folder
         await folder.sink.close()
         return
+    if request.param == "dicom":
+        async with dicom_bench() as dicom:
+            yield dicom
+            await dicom.sink.close()
+        return
     make: Callable[..., Any] = mllp_bench if request.param.startswith("mllp") else http_bench
     async with make(tls) as made:
         yield made
         await made.sink.close()
 
 
-def some(position: int, text: str = "张三") -> StandInMessage:
-    return message(position, adt(f"{position:032x}", text))
-
-
 async def test_it_hands_over_the_exact_bytes_with_the_messages_own_id(bench: Bench) -> None:
-    sent = [some(n) for n in range(1, 6)]
+    sent = [bench.some(n) for n in range(1, 6)]
     for each in sent:
         assert await bench.sink.deliver(each) == Delivered()
     assert bench.seen() == [(each.message_id.hex(), each.payload) for each in sent]
 
 
 async def test_it_hands_over_a_large_message(bench: Bench) -> None:
-    large = some(1, "大" * 1_000_000)
+    large = bench.some(1, "大" * 1_000_000)
     assert await bench.sink.deliver(large) == Delivered()
     assert bench.seen() == [(large.message_id.hex(), large.payload)]
 
 
 async def test_a_repeat_carries_the_same_id(bench: Bench) -> None:
     for _ in range(2):
-        assert await bench.sink.deliver(some(1)) == Delivered()
+        assert await bench.sink.deliver(bench.some(1)) == Delivered()
     assert len(set(bench.seen())) == 1
 
 
@@ -194,15 +256,15 @@ async def test_it_names_itself(bench: Bench) -> None:
 
 async def test_an_absent_far_side_is_unreachable_and_found_again(bench: Bench) -> None:
     assert await bench.sink.probe() is None
-    assert await bench.sink.deliver(some(1)) == Delivered()
+    assert await bench.sink.deliver(bench.some(1)) == Delivered()
     await bench.vanish()
     await asyncio.sleep(0.05)
     assert await bench.sink.probe() is reasons.SINK_UNREACHABLE
-    failed = await bench.sink.deliver(some(2))
+    failed = await bench.sink.deliver(bench.some(2))
     assert isinstance(failed, Failed)
     assert (failed.reason, failed.permanent) == (reasons.SINK_UNREACHABLE, False)
     await bench.appear()
-    assert await bench.sink.deliver(some(2)) == Delivered()
+    assert await bench.sink.deliver(bench.some(2)) == Delivered()
     assert await bench.sink.probe() is None
     assert len(bench.seen()) == 2
 
@@ -215,43 +277,43 @@ async def test_probing_hands_nothing_over(bench: Bench) -> None:
 
 @ANSWERING
 async def test_a_refusal_for_good_is_permanent_and_the_next_message_passes(
-    bench: ReceiverBench,
+    bench: ReceiverBench | DicomBench,
 ) -> None:
     bench.refuse_once()
-    failed = await bench.sink.deliver(some(1))
+    failed = await bench.sink.deliver(bench.some(1))
     assert isinstance(failed, Failed)
     assert (failed.reason, failed.permanent) == (reasons.SINK_REFUSED, True)
-    assert await bench.sink.deliver(some(2)) == Delivered()
+    assert await bench.sink.deliver(bench.some(2)) == Delivered()
 
 
 @ANSWERING
 async def test_a_hanging_far_side_ends_in_time_and_the_next_message_passes(
-    bench: ReceiverBench,
+    bench: ReceiverBench | DicomBench,
 ) -> None:
     bench.hang_once()
     async with asyncio.timeout(6):
-        failed = await bench.sink.deliver(some(1))
+        failed = await bench.sink.deliver(bench.some(1))
     assert isinstance(failed, Failed)
     assert (failed.reason, failed.permanent) == (reasons.SINK_NO_ANSWER, False)
-    assert await bench.sink.deliver(some(2)) == Delivered()
+    assert await bench.sink.deliver(bench.some(2)) == Delivered()
 
 
 async def test_channels_may_share_it(bench: Bench) -> None:
-    sent = [some(n) for n in range(1, 21)]
+    sent = [bench.some(n) for n in range(1, 21)]
     assert set(await asyncio.gather(*map(bench.sink.deliver, sent))) == {Delivered()}
     assert sorted(bench.seen()) == [(each.message_id.hex(), each.payload) for each in sent]
 
 
 async def test_closing_twice_is_harmless(bench: Bench) -> None:
-    assert await bench.sink.deliver(some(1)) == Delivered()
+    assert await bench.sink.deliver(bench.some(1)) == Delivered()
     await bench.sink.close()
     await bench.sink.close()
 
 
 @ANSWERING
-async def test_no_failure_tells_anything_of_the_message(bench: ReceiverBench) -> None:
+async def test_no_failure_tells_anything_of_the_message(bench: ReceiverBench | DicomBench) -> None:
     bench.refuse_once()
-    failed = await bench.sink.deliver(some(1, "ZHANG^SAN"))
+    failed = await bench.sink.deliver(bench.some(1, "ZHANG^SAN"))
     assert isinstance(failed, Failed)
     assert "ZHANG" not in failed.detail
     assert len(failed.detail) < 60

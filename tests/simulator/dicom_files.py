@@ -9,7 +9,16 @@ from typing import Any
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    CTImageStorage,
+    EncapsulatedPDFStorage,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from validators.dicom.validator import DicomValidator, judge_whole
+from validators.policy import DicomPolicy
+from validators.verdict import Accepted
 
 SYNTAX = ExplicitVRLittleEndian
 META = (
@@ -52,6 +61,20 @@ def ct(
     noise = struct.pack("<H", number & 0xFFFF) * (rows * rows * frames)
     made.add_new(0x7FE00010, "OW", pixels or noise)
     return written(made)
+
+
+def document(number: int, content: bytes) -> bytes:
+    """An instance that holds a document of any size, as the ferry writes it."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made = Dataset()
+    made.file_meta = meta
+    made.SOPClassUID = meta.MediaStorageSOPClassUID = EncapsulatedPDFStorage
+    made.SOPInstanceUID = meta.MediaStorageSOPInstanceUID = f"2.25.{number}"
+    made.EncapsulatedDocument = content + b"\0" * (len(content) % 2)
+    verdict = judge_whole(DicomValidator(DicomPolicy(sop_classes="any")), written(made))
+    assert isinstance(verdict, Accepted)
+    return verdict.payload
 
 
 def written(made: Dataset) -> bytes:
