@@ -28,6 +28,7 @@ Field = str | tuple[Repetition, ...]
 """At each level, what holds no separator of that level or a lower one is its own text."""
 
 _HEADER: Final = "MSH"
+_UNPARSED_OF_HEADER: Final = 2
 _NAME_CHARS: Final = 3
 _SEGMENT_NAME: Final = re.compile(r"[A-Z][A-Z0-9]{2}")
 _BATCH_SEGMENTS: Final = frozenset({"FHS", "BHS", "BTS", "FTS"})
@@ -35,13 +36,31 @@ _BATCH_SEGMENTS: Final = frozenset({"FHS", "BHS", "BTS", "FTS"})
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """`values[0]` is field 1; in MSH that is the field separator, and `values[1]` is MSH-2."""
+    """A segment's fields, each parsed when it is asked for.
 
-    values: tuple[Field, ...]
+    `texts[0]` is field 1, canonical: empty if the field is. In MSH that is the field separator, and
+    `texts[1]` is MSH-2; these two are not parsed.
+    """
+
+    texts: tuple[str, ...]
+    separators: Separators
+    unparsed: int
 
     def at(self, number: int) -> Field:
         """Return the field with HL7's number (from 1), or "" if the segment ends before it."""
-        return self.values[number - 1] if number <= len(self.values) else ""
+        if number > len(self.texts):
+            return ""
+        return self._parsed(number, _FieldReader(self.separators))
+
+    @property
+    def values(self) -> tuple[Field, ...]:
+        """All of them."""
+        reader = _FieldReader(self.separators)
+        return tuple([self._parsed(number, reader) for number in range(1, len(self.texts) + 1)])
+
+    def _parsed(self, number: int, reader: _FieldReader) -> Field:
+        text = self.texts[number - 1]
+        return text if number <= self.unparsed else text and reader.field(text)
 
 
 class Segment(NamedTuple):
@@ -52,8 +71,11 @@ class Segment(NamedTuple):
     separators: Separators
 
     def fields(self) -> Fields:
-        """Parse its fields."""
-        return Fields(_values(self.text, _FieldReader(self.separators)))
+        """Its fields."""
+        _, *texts = self.text.split(self.separators.field)
+        if self.name == _HEADER:
+            return Fields((self.separators.field, *texts), self.separators, _UNPARSED_OF_HEADER)
+        return Fields(tuple(texts), self.separators, 0)
 
     def without(self, numbers: Iterable[int]) -> Segment:
         """The segment with these fields empty."""

@@ -96,7 +96,7 @@ class FieldNames:
             return []
         named = self._numbers.get(segment, set())
         return [
-            number for number, value in enumerate(fields.values, 1) if value and number not in named
+            number for number, text in enumerate(fields.texts, 1) if text and number not in named
         ]
 
 
