@@ -24,6 +24,15 @@ TEMPLATES = mkdir -p /usr/share/prometheus && cp -r usr/share/prometheus/alertma
 CLAMD_LIBRARIES = DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 	$$(apt-cache depends clamav-daemon | sed -n 's/^ *Depends: \(lib[^<]*\)$$/\1/p') >/dev/null 2>&1
 
+# c-icap asks clamd; it runs from where it is unpacked, with the libraries of the system.
+C_ICAP = ( aside=$$(mktemp -d) && trap 'rm -rf "$$aside"' EXIT && cd "$$aside" \
+	&& apt-get download -qq c-icap libc-icap-mod-virus-scan \
+	&& for each in *.deb; do dpkg-deb -x "$$each" c-icap || exit 1; done \
+	&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	  $$(apt-cache depends c-icap | sed -n 's/^ *Depends: \(lib[^<]*\)$$/\1/p') \
+	&& rm -rf "$(CURDIR)/$(VENV)/c-icap" && cp -r c-icap "$(CURDIR)/$(VENV)/" \
+	) >/dev/null 2>&1
+
 # The hosts and options of whoever made the lock files must not stand in them: pip's own
 # configuration says where packages come from.
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes \
@@ -74,6 +83,8 @@ packages: setup ## Install what tests use beside Python, if root may (done by te
 	@{ command -v clamd || test -x /usr/sbin/clamd || test -x $(BIN)/clamd; } >/dev/null \
 	  || { test "$$(id -u)" = 0 && $(call UNPACK,clamav-daemon,usr/sbin/clamd) && $(CLAMD_LIBRARIES); } \
 	  || echo "make: tests with a virus scanner are left out; install the package clamav-daemon for them"
+	@test -x $(VENV)/c-icap/usr/bin/c-icap || { test "$$(id -u)" = 0 && $(C_ICAP); } \
+	  || echo "make: tests with an ICAP server are left out (c-icap, libc-icap-mod-virus-scan)"
 
 lint: setup ## Style, format, types, who imports whom, no traces of a machine in tracked files
 	$(BIN)/ruff check .

@@ -344,7 +344,7 @@ VALIDATOR_UNAVAILABLE = _retry(
 SCANNER_UNAVAILABLE = _retry(
     "scanner_unavailable",
     "the virus scanner gave no verdict, and the channel lets nothing pass unscanned",
-    "Send it again later. Operator: systemctl status clamav-daemon; the doctor asks it too.",
+    "Send it again later. Operator: see that clamd or the ICAP server runs; ask the doctor.",
 )
 INTAKE_FAULT = _retry(
     "intake_fault",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from pydantic import Field, Strict
+from pydantic import Field, Strict, model_validator
 
 from ferry_runtime.audit import CHECKPOINT_RECORDS, KEEP_DAYS_MIN
 from ferry_runtime.configuration import Section
-from ferry_runtime.setting_types import FilePath, Listen, Name, Switch
+from ferry_runtime.problem_words import Mistake
+from ferry_runtime.setting_types import FilePath, IcapService, Listen, Name, Switch
 
 SANDBOX_REQUIRED: Final = (
     "Whether the agent starts only where the kernel locks workers in (seccomp: no files, no "
@@ -55,16 +56,29 @@ class MetricsSection(Section):
 
 
 class ScannerSection(Section):
-    """The virus scanner: ClamAV's daemon on this host, for channels with virus_scan."""
+    """The virus scanner, for channels with virus_scan: clamd on this host, or an ICAP service."""
 
-    socket: FilePath = Field(
-        description="clamd's socket (its LocalSocket), as /run/clamav/clamd.ctl. The agent must be "
-        "allowed to write to it."
+    socket: FilePath | None = Field(
+        default=None,
+        description="clamd's socket (its LocalSocket), as /run/clamav/clamd.ctl; with icap, a "
+        "UNIX socket that leads to the ICAP server. The agent must be allowed to write to it.",
+    )
+    icap: IcapService | None = Field(
+        default=None,
+        description="A service of an ICAP server that scans what it is given as an answer "
+        "(RESPMOD) and says 204 where it is clean, as icap://192.0.2.7:1344/avscan. What is "
+        "scanned goes there in the clear: keep the way to it to yourself.",
     )
     timeout_s: Annotated[float, Strict(), Field(gt=0, le=45)] = Field(
         default=30.0,
         description="Seconds that each step of a scan may take; then the scanner counts as away.",
     )
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Self:
+        if self.socket is None and self.icap is None:
+            raise Mistake("names no scanner", "Name clamd's socket, or an ICAP service (icap).")
+        return self
 
 
 class AuditSection(Section):

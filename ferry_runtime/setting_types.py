@@ -18,6 +18,7 @@ from ferry_format.keys import KeyKind
 from ferry_format.reasons import Refused
 from ferry_runtime.addresses import PORT_MAX, parse_listen
 from ferry_runtime.problem_words import Mistake
+from ferry_runtime.scanner import icap
 
 GIB: Final = 1024**3
 NO_CREDENTIALS: Final = "names a systemd credential, but systemd passed none"
@@ -77,6 +78,14 @@ def _listen(text: str) -> str:
         raise Mistake("is not an address to listen on", f"{hint[:1].upper()}{hint[1:]}.") from None
 
 
+def _icap_service(text: str) -> str:
+    try:
+        return icap.Service.parse(text).url
+    except ValueError as error:
+        hint = str(error)
+        raise Mistake("is not an ICAP service", f"{hint[:1].upper()}{hint[1:]}.") from None
+
+
 def _sha256(text: str) -> str:
     if _SHA256.fullmatch(text) is None:
         raise Mistake(
@@ -112,6 +121,9 @@ systemd credential of this service."""
 
 Listen = Annotated[str, AfterValidator(_listen)]
 """HOST:PORT to listen on; parsed again by ferry_runtime.addresses where it is used."""
+
+IcapService = Annotated[str, AfterValidator(_icap_service)]
+"""A service of an ICAP server, as a URL."""
 
 Sha256Hex = Annotated[str, AfterValidator(_sha256)]
 SignToken = Annotated[str, _token(KeyKind.SIGN)]

@@ -17,8 +17,8 @@ from ferry_runtime.sections import (
     AuditSection,
     MetricsSection,
     PolicySection,
-    ScannerSection,
 )
+from ferry_runtime.sections import ScannerSection as SharedScannerSection
 from ferry_runtime.setting_types import (
     GIB,
     AeTitle,
@@ -296,6 +296,16 @@ class FolderSink(Section):
 
 
 SinkSection = Annotated[HttpSink | MllpSink | DicomSink | FolderSink, Field(discriminator="kind")]
+
+
+class ScannerSection(SharedScannerSection):
+    """The virus scanner, for channels with virus_scan: clamd on this host, or an ICAP service."""
+
+    socket: FilePath = Field(
+        description="clamd's socket (its LocalSocket), as /run/clamav/clamd.ctl; with icap, a "
+        "UNIX socket that leads to the ICAP server, since the verifier has no network. The agent "
+        "must be allowed to write to it."
+    )
 
 
 class InnerConfig(Document):

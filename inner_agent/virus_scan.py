@@ -1,17 +1,18 @@
-"""The verifier's own virus scan: messages through clamd's socket, one after another.
+"""The verifier's own virus scan: messages through the scanner's socket, one after another.
 
-Where a channel asks for it, no message is journaled that clamd did not call clean; while clamd is
-away, the stream waits where it is.
+Where a channel asks for it, no message is journaled that it did not call clean; while it is away,
+the stream waits where it is.
 """
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 
 from ferry_format import reasons
 from ferry_format.reasons import Refused, Unavailable
-from ferry_runtime.scanner import clamd
+from ferry_runtime.scanner import dialect
 from ferry_runtime.scanner.pieces import pieces
 from ferry_runtime.sections import ScannerSection
 from inner_agent.workplace import Validators
@@ -32,7 +33,8 @@ class ScannedValidators:
         on_progress: Callable[[], object],
     ) -> None:
         self._validators = validators
-        self._section = section
+        self._dialect = dialect.of(section)
+        self._timeout_s = section.timeout_s
         self._channels = frozenset(channels)
         self._on_progress = on_progress
 
@@ -49,7 +51,7 @@ class ScannedValidators:
             return verdict
         try:
             for piece in pieces(verdict.payload):
-                clamd.check(self._reply(piece))
+                self._dialect.check(self._reply(piece))
                 self._on_progress()
         except Refused as refused:
             return Rejected(refused.reason, refused.where)
@@ -57,16 +59,25 @@ class ScannedValidators:
 
     def _reply(self, data: bytes) -> bytes:
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-                connection.settimeout(self._section.timeout_s)
-                connection.connect(str(self._section.socket))
-                try:
-                    connection.sendall(clamd.BEGIN)
-                    for chunk in clamd.chunks(data):
+            with socket.socket(self._dialect.family, socket.SOCK_STREAM) as connection:
+                connection.settimeout(self._timeout_s)
+                connection.connect(self._dialect.address)
+                # Of what is too long it says so before it closes.
+                with suppress(ConnectionError):
+                    connection.sendall(self._dialect.begin)
+                    for chunk in self._dialect.chunks(data):
                         connection.sendall(chunk)
-                    connection.sendall(clamd.END)
-                except ConnectionError:
-                    pass  # of what is too long it says so before it closes
-                return connection.recv(clamd.REPLY_BYTES_MAX)
+                    connection.sendall(self._dialect.end)
+                return self._read(connection)
         except OSError as error:
-            raise Unavailable(reasons.SCANNER_UNAVAILABLE, "clamd's socket") from error
+            raise Unavailable(reasons.SCANNER_UNAVAILABLE, "the scanner's socket") from error
+
+    def _read(self, connection: socket.socket) -> bytes:
+        most = self._dialect.reply_bytes_max
+        reply = b""
+        while not self._dialect.is_whole(reply):
+            piece = connection.recv(most - len(reply))
+            if not piece:
+                break
+            reply += piece
+        return reply

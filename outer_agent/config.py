@@ -109,7 +109,7 @@ class IntakeSection(Section):
 
 
 class ScannerSection(SharedScannerSection):
-    """The virus scanner: ClamAV's daemon on this host, for channels with virus_scan."""
+    """The virus scanner, for channels with virus_scan: clamd on this host, or an ICAP service."""
 
     connections_max: Annotated[int, Strict(), Field(ge=1, le=100)] = Field(
         default=8,

@@ -1,7 +1,7 @@
-"""Messages and objects through clamd, as many at a time as the configuration says.
+"""Messages and objects through the scanner, as many at a time as the configuration says.
 
-Where a channel asks for it, nothing is published that clamd did not call clean; while clamd is
-away, its senders are told to come again later.
+Where a channel asks for it, nothing is published that it did not call clean; while it is away, its
+senders are told to come again later.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from ferry_format import reasons
 from ferry_format.reasons import Refused, Unavailable
-from ferry_runtime.scanner import clamd
+from ferry_runtime.scanner import dialect
+from ferry_runtime.scanner.dialect import Dialect
 from ferry_runtime.scanner.pieces import pieces
 from outer_agent.config import ScannerSection
 from outer_agent.object_crossing import Validation
@@ -25,7 +25,8 @@ class VirusScan:
     """The scanner that the configuration names."""
 
     def __init__(self, section: ScannerSection) -> None:
-        self._section = section
+        self._dialect = dialect.of(section)
+        self._timeout_s = section.timeout_s
         self._free = asyncio.Semaphore(section.connections_max)
 
     async def check(self, data: bytes) -> None:
@@ -37,48 +38,58 @@ class VirusScan:
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[Stream]:
         """A scan of something that comes piece by piece. Raises Unavailable."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        with socket.socket(self._dialect.family, socket.SOCK_STREAM) as connection:
             connection.settimeout(0)
-            stream = Stream(connection, self._section.timeout_s)
-            await stream.open(self._section.socket)
+            stream = Stream(connection, self._dialect, self._timeout_s)
+            await stream.open()
             yield stream
 
 
 class Stream:
-    """One scan, on a bare socket: what clamd said before it closed can still be read from one.
+    """One scan, on a bare socket: what was said before it closed can still be read from one.
 
     `timeout_s` is for each step.
     """
 
-    def __init__(self, connection: socket.socket, timeout_s: float) -> None:
+    def __init__(self, connection: socket.socket, spoken: Dialect, timeout_s: float) -> None:
         self._connection = connection
+        self._dialect = spoken
         self._timeout_s = timeout_s
         self._ended = False
 
-    async def open(self, path: Path) -> None:
+    async def open(self) -> None:
         """Connect. Raises Unavailable."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                await asyncio.get_running_loop().sock_connect(self._connection, str(path))
+                loop = asyncio.get_running_loop()
+                await loop.sock_connect(self._connection, self._dialect.address)
         except OSError as error:
             raise Unavailable(reasons.SCANNER_UNAVAILABLE, "no connection") from error
-        await self._send([clamd.BEGIN])
+        await self._send([self._dialect.begin])
 
     async def send(self, data: bytes) -> None:
         """Give the next bytes. Raises Unavailable; an early end shows in `finish`."""
-        await self._send(clamd.chunks(data))
+        await self._send(self._dialect.chunks(data))
 
     async def finish(self) -> None:
         """Pass what was sent, if it is clean. Raises as `VirusScan.check`."""
-        await self._send([clamd.END])
+        await self._send([self._dialect.end])
         try:
             async with asyncio.timeout(self._timeout_s):
-                reply = await asyncio.get_running_loop().sock_recv(
-                    self._connection, clamd.REPLY_BYTES_MAX
-                )
+                reply = await self._reply()
         except OSError as error:
             raise Unavailable(reasons.SCANNER_UNAVAILABLE, "no answer") from error
-        clamd.check(reply)
+        self._dialect.check(reply)
+
+    async def _reply(self) -> bytes:
+        loop, most = asyncio.get_running_loop(), self._dialect.reply_bytes_max
+        reply = b""
+        while not self._dialect.is_whole(reply):
+            piece = await loop.sock_recv(self._connection, most - len(reply))
+            if not piece:
+                break
+            reply += piece
+        return reply
 
     async def _send(self, chunks: Iterable[bytes]) -> None:
         if self._ended:

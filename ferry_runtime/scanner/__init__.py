@@ -1,1 +1,1 @@
-"""Virus scanning by ClamAV's daemon: its protocol, and what of a message it must see."""
+"""Virus scanning: the protocols of clamd and of ICAP, and what of a message they must see."""

@@ -34,6 +34,11 @@ def chunks(data: bytes) -> Iterator[bytes]:
         yield chunk
 
 
+def described(reply: bytes) -> str:
+    """The daemon's version and its signatures', as it tells them."""
+    return reply.rstrip(b"\0\n").decode("ascii", "replace")
+
+
 def check(reply: bytes) -> None:
     """Pass what clamd calls clean.
 

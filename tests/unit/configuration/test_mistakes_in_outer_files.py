@@ -496,3 +496,20 @@ def test_a_de_identification_fits_its_content(
     (found,) = problems(host)
     assert problem in found.problem
     assert action in found.action
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "problem"),
+    [
+        ("", "scanner", "names no scanner"),
+        ('icap = "192.0.2.7"', "scanner.icap", "is not an ICAP service"),
+        ('icap = "icap://host:1344/scan"', "scanner.icap", "is not an ICAP service"),
+    ],
+)
+def test_a_scanner_is_named_and_has_an_address(
+    host: Host, table: str, key: str, problem: str
+) -> None:
+    host.config.write_text(f"{host.config.read_text()}\n[scanner]\n{table}\n")
+    (found,) = problems(host)
+    assert (found.key, problem in found.problem) == (key, True), found
+    assert found.action
