@@ -503,7 +503,8 @@ PATIENT_UNKNOWN = _sender(
 )
 PERSONAL_DATA_LEFT = _sender(
     "personal_data_left",
-    "a text of the de-identified message still holds an identity number, a mobile number or a name",
+    "the de-identified message still holds an identity or mobile number, or a name or number of "
+    "its own people",
     "Leave it out, or ask the security administrator to have such texts blanked.",
 )
 WORKER_DIED = _sender(

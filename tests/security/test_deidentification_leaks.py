@@ -11,7 +11,7 @@ import pytest
 from ferry_format.reasons import FIELD_NOT_ALLOWED
 from tests.simulator.deidentified import CDA, FHIR, HL7, channel, crossed
 from tests.simulator.personal_data import Markers, cda_document, fhir_resource
-from validators.deidentify.leftovers import NOBODY
+from validators.deidentify.leftovers import NOTHING
 from validators.fhir import model
 from validators.fhir.model import Version
 from validators.verdict import Rejected
@@ -94,7 +94,7 @@ def test_no_element_of_any_resource_leaks(version: Version) -> None:
         # Not every combination is lawful, and the family must not rely on what is.
         document = made._family.open(planted)
         for part in document.parts:
-            made._changes(part, NOBODY)
+            made._changes(part, NOTHING)
         text = document.write().decode()
         if left := [*markers.left_in(text), *(["date"] if "1987-06" in text else [])]:
             leaks[name] = left

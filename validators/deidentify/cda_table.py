@@ -67,13 +67,19 @@ def kind_of_text(element: _Element) -> Kind:
 def kind_of_attribute(element: _Element, name: str) -> Kind:
     """What an attribute of an element is."""
     local = local_name_of(element.tag)
-    if local in _IDS and (name == "extension" or (name == "root" and not element.get("extension"))):
+    if local in _IDS and (name == "extension" or (name == "root" and _is_number(element))):
         return "internal"
     if name == "displayName":
         return "text"
     if name == "href":  # of linkHtml
         return "keep" if element.get(name, "").startswith("#") else "remove"
     return _kind_of_value(element, local) if name == "value" else "keep"
+
+
+def _is_number(identifier: _Element) -> bool:
+    """Whether the root of an II is the number itself, and not who gave it."""
+    root: str = identifier.get("root", "")
+    return not identifier.get("extension") or "-" in root
 
 
 def _kind_of_value(element: _Element, local: str) -> Kind:

@@ -1,9 +1,9 @@
 """One channel's de-identification: from a message to one that says less, both of them judged.
 
 1 the channel's own validator judges the message; 2 the family shows its slots; 3 whose message it
-is; 4 the names in it are remembered; 5 each slot gets what its kind's method gives; 6 texts that
-stay are looked through; 7 the validator judges what came out; 8 that is looked through as a whole.
-Whatever fails on the way refuses the message.
+is; 4 its names and numbers are remembered; 5 each slot gets what its kind's method gives; 6 texts
+that stay are looked through; 7 the validator judges what came out; 8 that is looked through as a
+whole. Whatever fails on the way refuses the message.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from ferry_format.reasons import PATIENT_UNKNOWN, PERSONAL_DATA_LEFT, Refused
 from validators.deidentify import leftovers
 from validators.deidentify.dates import WrittenDate
-from validators.deidentify.leftovers import Names
+from validators.deidentify.leftovers import Traces
 from validators.deidentify.methods import BLANK, Subject
 from validators.verdict import Accepted, Rejected, Verdict
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from validators.policy.deidentify import DeidentificationPolicy, Kind
     from validators.verdict import Validator
 
+_NUMBERS: Final[frozenset[Kind]] = frozenset({"identity", "internal"})
 _MOVING: Final = frozenset({"shift", "day-number"})
 
 
@@ -87,19 +88,19 @@ class Deidentifier:
         changes: list[Change] = []
         try:
             document = self._family.open(verdict.payload)
-            names = _names_in(document.parts)
+            traces = _traces_in(document.parts)
             for part in document.parts:
-                changes += self._changes(part, names)
-            verdict = self._judged(document.write(), names, changes)
+                changes += self._changes(part, traces)
+            verdict = self._judged(document.write(), traces, changes)
         except Refused as refused:
             verdict = Rejected(refused.reason, refused.where)
         return Examination(tuple(changes), verdict)
 
-    def _changes(self, part: Part, names: Names) -> list[Change]:
+    def _changes(self, part: Part, traces: Traces) -> list[Change]:
         """Put into each slot what stands for its value. Raises Refused(PATIENT_UNKNOWN)."""
         subject = self._subject(part)
         return [
-            self._text(slot, names) if slot.kind == "text" else self._value(slot, subject)
+            self._text(slot, traces) if slot.kind == "text" else self._value(slot, subject)
             for slot in part.slots
         ]
 
@@ -118,15 +119,15 @@ class Deidentifier:
         slot.put(new)
         return Change(slot.place, slot.kind, self._methods.name_of(slot.kind), new is None)
 
-    def _text(self, slot: Slot, names: Names) -> Change:
-        found = leftovers.kinds_in(slot.value, names)
+    def _text(self, slot: Slot, traces: Traces) -> Change:
+        found = leftovers.kinds_in(slot.value, traces)
         if not found:
             return Change(slot.place, slot.kind, "keep", gone=False)
         if self._policy.leftovers == "blank":
             slot.put(BLANK)
         return Change(slot.place, slot.kind, self._policy.leftovers, gone=False, found=found)
 
-    def _judged(self, payload: bytes, names: Names, changes: Sequence[Change]) -> Verdict:
+    def _judged(self, payload: bytes, traces: Traces, changes: Sequence[Change]) -> Verdict:
         found = next((each for each in changes if each.found), None)
         if found is not None and self._policy.leftovers == "refuse":
             raise Refused(PERSONAL_DATA_LEFT, f"{found.place}: {', '.join(found.found)}")
@@ -136,7 +137,7 @@ class Deidentifier:
         flagged: set[str] = set()
         if self._policy.leftovers == "flag":
             flagged.update(*(each.found for each in changes))
-        left = leftovers.kinds_in(self._text_of(verdict.payload), names.whole())
+        left = leftovers.kinds_in(self._text_of(verdict.payload), traces.whole())
         if not flagged.issuperset(left):
             raise Refused(PERSONAL_DATA_LEFT, ", ".join(left))
         return replace(verdict, flag=PERSONAL_DATA_LEFT if flagged else None)
@@ -164,15 +165,21 @@ class LeftoverCheck:
         return verdict
 
 
-def _names_in(parts: Sequence[Part]) -> Names:
-    """The names of all persons in a message."""
+def _traces_in(parts: Sequence[Part]) -> Traces:
+    """The names and numbers of all persons in a message."""
     people: defaultdict[int, list[str]] = defaultdict(list)
     single: list[str] = []
+    numbers: list[str] = []
     for part in parts:
         for slot in part.slots:
             if slot.kind == "name":
                 (people[slot.owner] if slot.owner else single).append(slot.value)
-    return Names.of([*people.values(), *([each] for each in single)])
+            elif slot.kind in _NUMBERS:
+                numbers.append(slot.value)
+    patients = [number for part in parts for number in part.patients]
+    return Traces.of(
+        [*people.values(), *([each] for each in single)], [*numbers, *patients], patients
+    )
 
 
 def _has_dates(slots: Sequence[Slot]) -> bool:

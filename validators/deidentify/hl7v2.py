@@ -64,7 +64,10 @@ class HL7v2Family:
             place = f"{segment.name}-{number}"
             if rule.is_file and not self._removes_files:
                 raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: de-identification")
-            yield from _leaves(segment.split(number), rule, place)
+            if rule.reads_only:
+                yield Slot(place, "text", segment.raw(number), partial(segment.put_raw, number))
+            else:
+                yield from _leaves(segment.split(number), rule, place)
 
     def _patients(self, segments: Sequence[_Segment]) -> set[str]:
         place = self._patient
@@ -118,10 +121,18 @@ class _Segment:
             for each in one.split(self._separators.component)
         ]
 
+    def raw(self, number: int) -> str:
+        """A field as it stands."""
+        return self._texts[number - self._before]
+
+    def put_raw(self, number: int, value: str | None) -> None:
+        """Write a field as it is to stand."""
+        self._texts[number - self._before] = value or ""
+
     def split(self, number: int) -> Leaves:
         """A field in its leaves, to be changed in place."""
         marks = self._separators
-        text = self._texts[number - self._before]
+        text = self.raw(number)
         leaves = [
             [component.split(marks.subcomponent) for component in repetition.split(marks.component)]
             for repetition in text.split(marks.repetition)

@@ -49,6 +49,7 @@ _STAFF: Final[Components] = {
 _CODED: Final[Components] = {0: "keep", 2: "text", 5: "text", 9: "text"}
 _DATE: Final[Components] = {0: "keep", 1: "date"}
 _FILE: Final = frozenset({"ED", "RP"})
+_READ: Final[frozenset[Kind]] = frozenset({"keep", "text"})
 VARIES: Final = "varies"
 
 _TYPES: Final[Mapping[str, Components]] = {
@@ -140,6 +141,11 @@ class FieldRule:
     def keeps_all(self) -> bool:
         """Whether nothing of it need be looked at."""
         return self.components == {0: "keep"} and not self.is_file
+
+    @property
+    def reads_only(self) -> bool:
+        """Whether its text is looked through, and nothing in it replaced."""
+        return not self.is_file and set(self.components.values()) <= _READ
 
     def at(self, component: int) -> Kind:
         """The kind of a component, by its number from 1."""

@@ -118,8 +118,8 @@ class DeidentificationPolicy(PolicyModel):
         default="refuse",
         description=(
             "Where a text still holds an identity number, a mobile number or one of the "
-            "message's names: refuse the message, blank that text, or flag: it crosses, and log, "
-            "metric and audit trail say so."
+            "message's own names and numbers: refuse the message, blank that text, or flag: it "
+            "crosses, and log, metric and audit trail say so."
         ),
     )
     files: Literal["refuse", "remove"] = Field(

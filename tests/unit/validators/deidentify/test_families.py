@@ -315,3 +315,11 @@ def test_what_was_not_flagged_refuses_a_flagged_message() -> None:
     made = channel(HL7, leftovers="flag", places=[place("PID-19", "keep")])
     message = f"{MSH}{PID[:-1]}{'|' * 12}{IDENTITY}\rNTE|1||Zhang San\r"
     assert refused(made, message)[0] is PERSONAL_DATA_LEFT
+
+
+def test_the_patients_own_number_in_a_text_is_found() -> None:
+    pid = PID.replace("P1", "ZY0012345")
+    message = f"{MSH}{pid}NTE|1||created for MRN: zy0012345.\r"
+    assert refused(channel(HL7), message) == (PERSONAL_DATA_LEFT, "NTE-3: number")
+    kept = channel(HL7, leftovers="blank", places=[place("PID-18", "keep")])
+    assert refused(kept, f"{MSH}{pid[:-1]}{'|' * 11}ZY0012345\r") == (PERSONAL_DATA_LEFT, "number")

@@ -8,7 +8,7 @@ from validators.deidentify.leftovers import (
     IDENTITY_NUMBER,
     MOBILE_NUMBER,
     NAME,
-    Names,
+    Traces,
     kinds_in,
 )
 
@@ -62,7 +62,7 @@ def test_other_numbers_are_left_alone(text: str) -> None:
     ],
 )
 def test_names_of_the_message_are_found(parts: list[str], text: str) -> None:
-    assert kinds_in(text, Names.of([parts])) == (NAME,)
+    assert kinds_in(text, Traces.of([parts])) == (NAME,)
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_names_of_the_message_are_found(parts: list[str], text: str) -> None:
     ],
 )
 def test_words_that_only_hold_a_part_of_a_name_are_left_alone(parts: list[str], text: str) -> None:
-    assert kinds_in(text, Names.of([parts])) == ()
+    assert kinds_in(text, Traces.of([parts])) == ()
 
 
 def test_a_name_cannot_break_the_pattern() -> None:
-    assert kinds_in("a.*b", Names.of([[".*("], ["(x"]])) == ()
+    assert kinds_in("a.*b", Traces.of([[".*("], ["(x"]])) == ()
