@@ -132,6 +132,8 @@ def plain_value(value: object) -> object:
 
 
 def _text(value: str) -> str:
+    if type(value) is str and len(value) <= TEXT_CHARS_MAX and value.isascii():
+        return value
     # A lone surrogate passes json.dumps and then fails in the stream's encoder.
     clean = str(value).encode("utf-8", "backslashreplace").decode()
     return clean if len(clean) <= TEXT_CHARS_MAX else clean[:TEXT_CHARS_MAX] + "…"

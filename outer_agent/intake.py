@@ -322,9 +322,10 @@ class Intake:
         if not is_paid:
             self._spend(submission, channel)
         with _faults_told():
-            judged = await self._validation.validate(channel.name, submission.payload)
-            verdict = admission.within_limit(judged, channel)
+            coming = self._validation.validate(channel.name, submission.payload)
+            # The worker is at it meanwhile.
             fingerprint = self._fingerprint(submission, channel)
+            verdict = admission.within_limit(await coming, channel)
             if isinstance(verdict, Accepted):
                 return self._draft(submission, channel, verdict, fingerprint)
             # Custody that was taken is never denied: the policy may have changed since.

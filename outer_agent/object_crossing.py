@@ -48,10 +48,10 @@ ReadExactly = Callable[[int], Awaitable[bytes]]
 class Validation(Protocol):
     """The pool of validation workers."""
 
-    async def validate(self, channel: str, payload: bytes) -> Verdict:
+    def validate(self, channel: str, payload: bytes) -> Awaitable[Verdict]:
         """The verdict on a message, or on an object's beginning.
 
-        Raises Unavailable(VALIDATOR_UNAVAILABLE).
+        May be at work before it is awaited. Raises Unavailable(VALIDATOR_UNAVAILABLE).
         """
         ...
 

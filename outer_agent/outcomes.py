@@ -8,7 +8,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Container
+from dataclasses import dataclass
 from typing import Final, Protocol
+
+from prometheus_client import Counter, Histogram
 
 from ferry_format.reasons import FerryError, Reason, Refused
 from ferry_runtime.logs import event
@@ -33,6 +36,15 @@ class AuditRecord(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _TakenMetrics:
+    """A channel's own counters: to look them up by their labels costs 3 µs each."""
+
+    messages: Counter
+    acknowledgement_seconds: Histogram
+    message_bytes: Counter
+
+
 class OutcomeRecord:
     """Where every outcome is told; `channels` are the channels that exist."""
 
@@ -40,6 +52,7 @@ class OutcomeRecord:
         self._metrics = metrics
         self._audit = audit
         self._channels = channels
+        self._taken: dict[tuple[str, str], _TakenMetrics] = {}
         self._strangers: RateState | None = None
         self._untold = 0
 
@@ -48,10 +61,11 @@ class OutcomeRecord:
     ) -> None:
         """Custody was taken of a message now, or had been of the same one before."""
         outcome = "repeated" if receipt.duplicate else "admitted"
-        self._metrics.messages.labels(admitted.channel, outcome, "").inc()
-        self._metrics.acknowledgement_seconds.labels(admitted.channel).observe(seconds)
+        metrics = self._of(admitted.channel, outcome)
+        metrics.messages.inc()
+        metrics.acknowledgement_seconds.observe(seconds)
         if not receipt.duplicate:
-            self._metrics.message_bytes.labels(admitted.channel).inc(admitted.whole_bytes)
+            metrics.message_bytes.inc(admitted.whole_bytes)
         self._audit.record(
             f"message_{outcome}",
             message_id=receipt.message_id,
@@ -77,6 +91,16 @@ class OutcomeRecord:
             reason=reason,
         )
         self._audit.record("message_flagged", message_id=id_, channel=channel, reason=reason)
+
+    def _of(self, channel: str, outcome: str) -> _TakenMetrics:
+        known = self._taken.get((channel, outcome))
+        if known is None:
+            known = self._taken[channel, outcome] = _TakenMetrics(
+                self._metrics.messages.labels(channel, outcome, ""),
+                self._metrics.acknowledgement_seconds.labels(channel),
+                self._metrics.message_bytes.labels(channel),
+            )
+        return known
 
     def repeated(self, submission: Submission | ObjectSubmission, receipt: Receipt) -> None:
         """A message was taken before, and today's policy would not take it; or an object was."""

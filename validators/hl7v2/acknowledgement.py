@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
 from ferry_format import reasons
@@ -97,7 +98,6 @@ def build_ack(
 
 def _msh(header: MessageHeader, control_id: str, now_ms: int) -> list[str]:
     separators = header.separators
-    now = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y%m%d%H%M%S+0000")
     mirrored = [
         "MSH",
         separators.encoding_characters,
@@ -105,9 +105,9 @@ def _msh(header: MessageHeader, control_id: str, now_ms: int) -> list[str]:
         harmless(header.receiving_facility),
         harmless(header.sending_application),
         harmless(header.sending_facility),
-        now,
+        _shown_second(now_ms // 1000),
         "",
-        _message_type(header),
+        _acknowledging(header.message_type, header.version, separators.component),
         escaped(control_id, separators),
         harmless(header.processing_id) or "P",
         harmless(header.version) or "2.5",
@@ -115,21 +115,28 @@ def _msh(header: MessageHeader, control_id: str, now_ms: int) -> list[str]:
     return [*mirrored, "", "", "", "", "", harmless(header.character_set)]
 
 
-def _message_type(header: MessageHeader) -> str:
-    component = header.separators.component
-    parts = header.message_type.split(component)
+# 2 µs a message, and messages come many a second.
+@lru_cache(maxsize=8)
+def _shown_second(unix_s: int) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y%m%d%H%M%S+0000")
+
+
+@lru_cache(maxsize=256)
+def _acknowledging(message_type: str, version: str, component: str) -> str:
+    """MSH-9 of the acknowledgement of such a message."""
+    parts = message_type.split(component)
     trigger = parts[1] if len(parts) > 1 else ""
     if _TRIGGER.fullmatch(trigger) is None:
         return "ACK"
     names = ["ACK", trigger]
-    if _version(header) >= _STRUCTURE_FROM:
+    if _version(version, component) >= _STRUCTURE_FROM:
         names.append("ACK")
     return component.join(names)
 
 
 def _msa(header: MessageHeader, code: AckCode, reason: Reason | None) -> list[str]:
     fields = ["MSA", code, harmless(header.control_id)]
-    if reason is not None and _version(header) < _ERR_BY_NAME_FROM:
+    if reason is not None and not _names_errors(header):
         fields.append(escaped(reason.code, header.separators))
     return fields
 
@@ -137,7 +144,7 @@ def _msa(header: MessageHeader, code: AckCode, reason: Reason | None) -> list[st
 def _err(header: MessageHeader, reason: Reason, place: str) -> list[str]:
     separators = header.separators
     number, meaning = _TABLE_0357.get(reason.code, _ANY_OTHER)
-    if _version(header) < _ERR_BY_NAME_FROM:
+    if not _names_errors(header):
         # ELD: segment, sequence and field stay empty; the fourth component is the code.
         coded = separators.subcomponent.join(
             [number, escaped(reason.code, separators), "HL70357"],
@@ -162,9 +169,12 @@ def _coded(identifier: str, text: str, system: str, separators: Separators) -> s
     return separators.component.join(parts)
 
 
-def _version(header: MessageHeader) -> tuple[int, ...]:
-    text = header.version.split(header.separators.component, 1)[0]
-    found = _VERSION.fullmatch(text)
+def _names_errors(header: MessageHeader) -> bool:
+    return _version(header.version, header.separators.component) >= _ERR_BY_NAME_FROM
+
+
+def _version(version: str, component: str) -> tuple[int, ...]:
+    found = _VERSION.fullmatch(version.split(component, 1)[0])
     if found is None:
         return _ERR_BY_NAME_FROM
     return tuple(int(part) for part in found.groups(default="0"))
@@ -177,6 +187,8 @@ def harmless(text: str) -> str:
 
 def escaped(text: str, separators: Separators) -> str:
     """Escape our own text for the sender's separators (HL7 v2 2.7)."""
+    if text.isalnum():
+        return text
     escape = separators.escape
     names = {
         separators.field: "F",

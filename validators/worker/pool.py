@@ -167,8 +167,11 @@ class WorkerPool:
                 verdicts.append(outcome)
         return verdicts
 
-    async def validate(self, channel: str, payload: bytes) -> Verdict:
-        """Return the verdict on one payload. Raises Unavailable(VALIDATOR_UNAVAILABLE)."""
+    def validate(self, channel: str, payload: bytes) -> asyncio.Future[Verdict]:
+        """Send one payload on its way to a worker; return its verdict to come.
+
+        The verdict, or Unavailable(VALIDATOR_UNAVAILABLE).
+        """
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._attach(loop)
@@ -185,7 +188,7 @@ class WorkerPool:
         self._submit(channel, payload, settle)
         self._dispatch()
         self._look_later()
-        return await future
+        return future
 
     def close(self) -> None:
         """End every worker; whoever still waits gets Unavailable."""

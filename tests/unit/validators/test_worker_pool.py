@@ -121,8 +121,8 @@ def test_only_the_message_that_passes_the_deadline_is_condemned() -> None:
 
 async def test_a_deadline_holds_for_the_event_loop_too() -> None:
     with WorkerPool(slow_specs(), deadline_s=0.1) as pool:
-        slow = asyncio.create_task(pool.validate("adt", slow_message()))
-        after = [asyncio.create_task(pool.validate("adt", one(n))) for n in range(5)]
+        slow = asyncio.ensure_future(pool.validate("adt", slow_message()))
+        after = [asyncio.ensure_future(pool.validate("adt", one(n))) for n in range(5)]
         assert await slow == Rejected(reasons.WORKER_DIED, "past the deadline")
         assert all(isinstance(each, Accepted) for each in await asyncio.gather(*after))
 
@@ -174,7 +174,7 @@ def test_workers_are_replaced_after_their_number_of_messages() -> None:
 
 
 async def test_a_caller_that_gives_up_disturbs_nobody(pool: WorkerPool) -> None:
-    tasks = [asyncio.create_task(pool.validate("adt", one(n))) for n in range(20)]
+    tasks = [asyncio.ensure_future(pool.validate("adt", one(n))) for n in range(20)]
     await asyncio.sleep(0)
     tasks[3].cancel()
     found = await asyncio.gather(*tasks, return_exceptions=True)
@@ -192,7 +192,7 @@ def test_a_specification_that_cannot_be_built_means_unavailable(
 
 
 async def test_closing_answers_whoever_waits(pool: WorkerPool) -> None:
-    waiting = asyncio.create_task(pool.validate("adt", slow_message()))
+    waiting = asyncio.ensure_future(pool.validate("adt", slow_message()))
     await asyncio.sleep(0)
     pids = pool.process_ids
     pool.close()
