@@ -8,7 +8,10 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
+
+from prometheus_client import Counter, Histogram
 
 from ferry_format import reasons
 from ferry_format.reasons import FerryError, Reason
@@ -37,6 +40,15 @@ class Audit(Protocol):
         """Write what was recorded."""
 
 
+@dataclass(frozen=True, slots=True)
+class _JournaledMetrics:
+    """A channel's own counters: to look them up by their labels costs 3 µs each."""
+
+    messages: Counter
+    message_bytes: Counter
+    crossing_seconds: Histogram
+
+
 class Reports:
     """Tells. Raises StorageFault if the audit trail cannot be written."""
 
@@ -45,6 +57,7 @@ class Reports:
         self._audit = audit
         self._unavailable: Reason | None = None
         self._held: frozenset[str] = frozenset()
+        self._of_channel: dict[str, _JournaledMetrics] = {}
 
     def started(self, streams: Iterable[StreamRecord]) -> None:
         """The verifier begins; where each stream stands shows what a crash left untold."""
@@ -116,9 +129,16 @@ class Reports:
         self._journaled(ended.channel, ended.object_bytes, now_ms - ended.accepted_at_ms)
 
     def _journaled(self, channel: str, size: int, age_ms: int) -> None:
-        self.metrics.messages.labels(channel, "journaled", "").inc()
-        self.metrics.message_bytes.labels(channel).inc(size)
-        self.metrics.crossing_seconds.labels(channel).observe(max(0, age_ms) / 1000)
+        known = self._of_channel.get(channel)
+        if known is None:
+            known = self._of_channel[channel] = _JournaledMetrics(
+                self.metrics.messages.labels(channel, "journaled", ""),
+                self.metrics.message_bytes.labels(channel),
+                self.metrics.crossing_seconds.labels(channel),
+            )
+        known.messages.inc()
+        known.message_bytes.inc(size)
+        known.crossing_seconds.observe(max(0, age_ms) / 1000)
 
     def objects_given_up(self, objects: Iterable[Incomplete]) -> None:
         """Parts of these never came."""
