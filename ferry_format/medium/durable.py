@@ -49,22 +49,44 @@ def told_apart(what: str) -> Iterator[None]:
 
 def write_new(path: str, data: bytes) -> None:
     """Create `path` with `data`, synchronised. Raises OSError; nothing is left then."""
+    sync_new(path, create(path, data))
+
+
+def create(path: str, data: bytes) -> int:
+    """Create `path` with `data`, not yet synchronised; returns its descriptor for `sync_new`.
+
+    Raises OSError; nothing is left then.
+    """
     descriptor = os.open(
         path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE
     )
     try:
+        os.fchmod(descriptor, FILE_MODE)  # the inner reads by group, whatever the umask
+        remaining = memoryview(data)
+        while remaining:
+            remaining = remaining[os.write(descriptor, remaining) :]
+    except OSError:
+        os.close(descriptor)
+        _remove(path)
+        raise
+    return descriptor
+
+
+def sync_new(path: str, descriptor: int) -> None:
+    """Synchronise and close what `create` made. Raises OSError; nothing is left then."""
+    try:
         try:
-            os.fchmod(descriptor, FILE_MODE)  # the inner reads by group, whatever the umask
-            remaining = memoryview(data)
-            while remaining:
-                remaining = remaining[os.write(descriptor, remaining) :]
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
     except OSError:
-        with suppress(OSError):
-            os.unlink(path)
+        _remove(path)
         raise
+
+
+def _remove(path: str) -> None:
+    with suppress(OSError):
+        os.unlink(path)
 
 
 def make_directory(parent: str, name: str) -> None:

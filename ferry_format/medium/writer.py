@@ -34,6 +34,17 @@ IsOurs = Callable[[bytes, int, bytes], bool]
 
 
 @dataclass(frozen=True, slots=True)
+class Aside:
+    """A file written aside, whose `descriptor` is still to be synchronised and closed."""
+
+    stream_id: bytes
+    sequence: int
+    path: str
+    data: bytes
+    descriptor: int
+
+
+@dataclass(frozen=True, slots=True)
 class Staged:
     """A file written aside and synchronised, not yet visible."""
 
@@ -78,19 +89,36 @@ class MediumWriter:
         self._counted: tuple[int, int] | None = None
 
     def stage(self, stream_id: bytes, sequence: int, data: bytes) -> Staged:
-        """Write a file aside, durably; a full medium is met here, before anything was promised."""
+        """Write a file aside, durably."""
+        return self.sync(self.write_aside(stream_id, sequence, data))
+
+    def write_aside(self, stream_id: bytes, sequence: int, data: bytes) -> Aside:
+        """Write a file aside; a full medium is met here, before anything was promised.
+
+        `sync` is to follow, whatever else fails.
+        """
         path = f"{self._stage}/{layout.staging_name(sequence, os.urandom(_NONCE_BYTES))}"
         with durable.told_apart("medium"):
             if not self._stage_known:
                 durable.make_directory(self._root, layout.STAGE)
                 self._stage_known = True
-            durable.write_new(path, data)
+            descriptor = durable.create(path, data)
             try:
                 self._make_shards(stream_id, sequence)
             except OSError:
+                os.close(descriptor)
                 os.unlink(path)
                 raise
-        return Staged(stream_id, sequence, path, data)
+        return Aside(stream_id, sequence, path, data, descriptor)
+
+    def sync(self, aside: Aside) -> Staged:
+        """Make what was written aside durable; nothing is left of it if that fails.
+
+        The one method that may run in another thread beside this writer's own.
+        """
+        with durable.told_apart("medium"):
+            durable.sync_new(aside.path, aside.descriptor)
+        return Staged(aside.stream_id, aside.sequence, aside.path, aside.data)
 
     def publish(self, staged: Staged) -> None:
         """Make a staged file visible and durable under its name.

@@ -33,13 +33,19 @@ class SimulatedMedium:
     # --- the outer's side
 
     def stage(self, stream_id: bytes, sequence: int, data: bytes) -> Staged:
+        return self.sync(self.write_aside(stream_id, sequence, data))
+
+    def write_aside(self, stream_id: bytes, sequence: int, data: bytes) -> Staged:
         self._point("before staging")
         if self.away:
             raise Unavailable(reasons.MEDIUM_UNAVAILABLE)
         if self.full:
             raise Unavailable(reasons.MEDIUM_FULL)
-        self._point("staged")
         return Staged(stream_id, sequence, "", data)
+
+    def sync(self, aside: Staged) -> Staged:
+        self._point("staged")
+        return aside
 
     def publish(self, staged: Staged) -> None:
         self._point("before publication")

@@ -134,6 +134,7 @@ class Outer:
             pair.medium,
             lambda stream_id: Sealer(key(KeyKind.SIGN, "front-1"), receiver, LANE, stream_id),
             lambda: pair.now_ms,
+            sync_apart_s=float("inf"),  # one thread: the steps must be the same each time
         )
         committer._stopping = _Patience(pair)
         committer.recover()

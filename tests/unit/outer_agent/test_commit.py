@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,14 +32,24 @@ class FaultyMedium(MediumWriter):
     """A real medium whose steps fail when told to."""
 
     fail_stage: Exception | None = None
+    fail_sync: list[Exception]
+    synced_by: list[str]
     fail_publish: Exception | None = None
     publish_failures = 10**6
     visibility_unknown = False
 
-    def stage(self, stream_id, sequence, data):
+    def write_aside(self, stream_id, sequence, data):
         if self.fail_stage:
             raise self.fail_stage
-        return super().stage(stream_id, sequence, data)
+        return super().write_aside(stream_id, sequence, data)
+
+    def sync(self, aside):
+        self.synced_by.append(threading.current_thread().name)
+        if self.fail_sync:
+            os.close(aside.descriptor)
+            Path(aside.path).unlink()
+            raise self.fail_sync.pop(0)
+        return super().sync(aside)
 
     def publish(self, staged):
         if self.fail_publish and self.publish_failures:
@@ -54,19 +66,22 @@ class FaultyMedium(MediumWriter):
 class Outer:
     """Spool, medium and committer in a folder, and the far side's view of the medium."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, sync_apart_s: float = float("inf")) -> None:
         self.folder = folder
+        self.sync_apart_s = sync_apart_s
         (folder / "medium").mkdir(exist_ok=True)
         self.start()
 
     def start(self) -> None:
         self.spool = Spool(self.folder / "spool.db", NOW_MS)
         self.medium = FaultyMedium(self.folder / "medium")
+        self.medium.fail_sync, self.medium.synced_by = [], []
         self.committer = Committer(
             self.spool,
             self.medium,
             lambda stream_id: Sealer(SIGN, RECEIVE.public, "lane", stream_id),
             lambda: NOW_MS,
+            sync_apart_s=self.sync_apart_s,
         )
         self.committer.recover()
 
@@ -88,9 +103,50 @@ class Outer:
         return contents
 
 
-@pytest.fixture
-def outer(tmp_path: Path) -> Outer:
-    return Outer(tmp_path)
+@pytest.fixture(params=[float("inf"), -1.0], ids=["one after the other", "at the same time"])
+def outer(tmp_path: Path, request: pytest.FixtureRequest) -> Outer:
+    return Outer(tmp_path, sync_apart_s=request.param)
+
+
+def test_a_slow_disk_is_synchronised_while_the_spool_commits(tmp_path: Path) -> None:
+    outer = Outer(tmp_path, sync_apart_s=0.0)
+    outer.committer.commit([message("adt")])
+    outer.committer.commit([message("adt")])
+    assert outer.medium.synced_by[0] == threading.current_thread().name
+    assert outer.medium.synced_by[1].startswith("sync")
+    assert len(outer.files()) == 2
+
+
+def test_what_was_not_synchronised_beside_the_spool_is_written_anew(tmp_path: Path) -> None:
+    outer = Outer(tmp_path, sync_apart_s=-1.0)
+    outer.medium.fail_sync = [Unavailable(reasons.MEDIUM_FULL)]
+    [outcome] = outer.committer.commit([message("adt")])
+    assert isinstance(outcome, Receipt)
+    assert [len(content.entries) for content in outer.files()] == [1]
+
+
+def test_what_can_be_synchronised_neither_time_is_withdrawn(tmp_path: Path) -> None:
+    outer = Outer(tmp_path, sync_apart_s=-1.0)
+    outer.medium.fail_sync = [Unavailable(reasons.MEDIUM_FULL)] * 2
+    waiting = message(key=b"k")
+    [outcome] = outer.committer.commit([waiting])
+    assert isinstance(outcome, Unavailable)
+    [again] = outer.committer.commit([waiting])
+    assert again == Receipt(waiting.admitted.message_id, duplicate=False)
+    withdrawn, sent = outer.files()
+    assert isinstance(withdrawn.entries[0], Tombstone)
+    assert isinstance(sent.entries[0], Envelope)
+
+
+def test_a_disk_that_fails_beside_the_spool_stops_the_agent_and_loses_nothing(
+    tmp_path: Path,
+) -> None:
+    outer = Outer(tmp_path, sync_apart_s=-1.0)
+    outer.medium.fail_sync = [StorageFault(reasons.STORAGE_FAILED)]
+    with pytest.raises(StorageFault):
+        outer.committer.commit([message("adt")])
+    outer.restart()
+    assert [len(content.entries) for content in outer.files()] == [1]
 
 
 def message(channel: str = "adt", key: bytes | None = None, body: bytes = b"body") -> Waiting:
