@@ -25,8 +25,9 @@ from validators.verdict import Verdict
 
 POINTS: dict[str, dict[str, tuple[Any, str, str]]] = {
     "outer": {
-        "before staging": (MediumWriter, "stage", "before"),
-        "staged": (MediumWriter, "stage", "after"),
+        "before staging": (MediumWriter, "write_aside", "before"),
+        "written aside": (MediumWriter, "write_aside", "after"),
+        "staged": (MediumWriter, "sync", "after"),
         "before the spool": (Spool, "commit", "before"),
         "spooled": (Spool, "commit", "after"),
         "before the rename": (durable, "rename_new", "before"),
@@ -51,6 +52,7 @@ class ValidatorsInside:
     """WorkerPool's methods without its processes."""
 
     sandbox = "none: validators run inside, for tests"
+    workers_ended = 0
 
     def __init__(self, specs: Mapping[str, ContentSpec], *_: Any, **__: Any) -> None:
         self._validators = {name: build_spec(spec) for name, spec in specs.items()}
