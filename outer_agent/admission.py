@@ -95,10 +95,15 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Custody was taken of a message: its id, and whether it had been taken before."""
+    """Custody was taken of a message: its id, and whether it had been taken before.
+
+    Of an object that was judged to its end also what it was accepted as (validators.verdict).
+    """
 
     message_id: bytes
     duplicate: bool
+    message_type: str = ""
+    control_id: str | None = None
 
 
 def check(

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from ferry_format import reasons
@@ -163,7 +163,12 @@ class Intake:
             self.note_failure(submission.channel, submission.sender, failure)
             raise
         self._tell_object(submission, crossing, time.monotonic() - started_s)
-        return crossing.receipt
+        verdict = crossing.verdict
+        if verdict is None:
+            return crossing.receipt
+        return replace(
+            crossing.receipt, message_type=verdict.message_type, control_id=verdict.control_id
+        )
 
     def _channel_of(
         self, submission: Submission | ObjectSubmission, *, is_batch: bool = False

@@ -78,7 +78,10 @@ class Publication(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """The receipt, and what was published last; None if the object had been taken before."""
+    """The receipt, and what was published last; None if the object had been taken before.
+
+    `verdict` is what it was accepted as, where it was judged now.
+    """
 
     receipt: Receipt
     admitted: Admitted | None
@@ -125,7 +128,7 @@ class ObjectCrossing:
         raises.
         """
         if self._key_digest is not None and await self._publication.knows_key(self._key_digest):
-            return Crossing(await self._compare(read, self._key_digest), None, None)
+            return Crossing(await self._compare(read, self._key_digest), None, self._verdict)
         publishing: asyncio.Task[Receipt] | None = None
         try:
             for number in range(1, self._count + 1):

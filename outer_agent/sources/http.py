@@ -6,6 +6,8 @@ known: it gets the first one's receipt and crosses once. An HL7 v2 batch, where 
 those, is answered with what became of each of its messages. A SOAP call, where its channel says so,
 is answered by a SOAP response.
 
+DICOM instances also come by STOW-RS: POST /channels/NAME/studies (see stow.py).
+
 On a channel for objects the body is read part by part, one ahead of what is durable; its length
 must be told in advance (Content-Length).
 """
@@ -36,6 +38,7 @@ from outer_agent.outcomes import UNIDENTIFIED
 from outer_agent.policy import SoapReplySection
 from outer_agent.sources import problem, soap_reply
 from outer_agent.sources.base import Surroundings
+from outer_agent.sources.stow import StudyStore
 from outer_agent.sources.tls import HANDSHAKE_S, certificate_names, server_context
 
 _LOG = logging.getLogger("ferry.outer.http")
@@ -84,6 +87,7 @@ class HttpListener:
         context = server_context(self._section)
         application = web.Application(middlewares=[_tell_as_problem])
         application.router.add_post("/channels/{channel}/messages", self._post)
+        application.router.add_post("/channels/{channel}/studies", self._post_study)
         application.on_response_prepare.append(_say_no_version)
         runner = web.AppRunner(
             application,
@@ -147,6 +151,18 @@ class HttpListener:
         if isinstance(taken, BatchOutcome) and not taken.is_taken:
             return _response(problem.of_batch(taken))
         return web.Response(status=202, body=_told(taken), content_type="application/json")
+
+    async def _post_study(self, request: web.Request) -> web.Response:
+        intake, sender = self._surroundings.intake, UNIDENTIFIED
+        channel = request.match_info["channel"]
+        try:
+            sender = self._identify(request)
+            return await StudyStore(self._surroundings, self._in_time).take(
+                request, channel, sender
+            )
+        except FerryError as failure:
+            intake.note_failure(channel, sender, failure)
+            return _response(problem.problem(failure))
 
     def _in_soap(
         self, request: web.Request, reply: SoapReplySection, outcome: Receipt | FerryError
