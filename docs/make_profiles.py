@@ -78,15 +78,16 @@ def _content(content: ContentPolicy) -> str:
         return f"CDA {', '.join(content.xml.cda.documents)}"
     if content.csv is not None:
         return f"columns {', '.join(column.name for column in content.csv.columns)}"
+    if content.dicom is not None:
+        return ", ".join(content.dicom.sop_classes)
     if content.form is not None:
         return f"fields {', '.join(field.name for field in content.form.fields)}"
     raise AssertionError("a family that this page does not describe yet")
 
 
 def _refusals(profile: Profile) -> Iterator[str]:
-    validator = profile.validator()
     for refusal in profile.refused:
-        verdict = validator.validate(refusal.payload)
+        verdict = profile.judge(refusal.payload)
         place = verdict.place if isinstance(verdict, Rejected) else ""
         words = refusal.file.removeprefix(f"{refusal.reason}.").rpartition(".")[0]
         told = words.replace("-", " ")

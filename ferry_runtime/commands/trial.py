@@ -76,7 +76,7 @@ def _specification(file: Path, channel: str) -> ContentSpec:
         found = translate(ContentPolicy, table, error)[0]
         key = shown_key(("content", *found.path), {"content": table})
         raise Mistake(f"{key} of channel {channel} {found.problem}", found.action) from None
-    if content.object_ is not None:
+    if content.object_ is not None or content.dicom is not None:
         raise Mistake("the channel takes objects, in parts", "Name a channel that takes messages")
     schemas = read_schemas(file.parent, content.schema_files())
     try:

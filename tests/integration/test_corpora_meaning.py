@@ -39,7 +39,7 @@ REFUSED_VALID: Final = {
             for n in (23, 37, 57, 75, 89, 115, 131, 147, 177, 197, 212, 227, 242, 272, 289)
         ),
     },
-    "not_well_formed": {
+    "encoding_not_allowed": {
         # the XML encoding of HL7 v2: another family
         *(
             f"hapi-hl7v2/{name}.xml"
@@ -48,6 +48,8 @@ REFUSED_VALID: Final = {
                 "get_ack_id", "get_version", "parse_and_encode_with_ns", "weird_message",
             )
         ),
+    },
+    "not_well_formed": {
         "hapi-hl7v2/EncodingCharactersTest_L14.hl7",  # MSH-2 is ~\& : three characters
         "hapi-hl7v2/ExtendedMinLowerLayerProtocolTest_L116.hl7",  # MSH-2 holds U+FFFD: damaged
         "hl7apy/test_to_string_L49.hl7",  # the letter r separates repetitions

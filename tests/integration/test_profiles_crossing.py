@@ -60,7 +60,7 @@ def crossing(tmp_path: Path) -> Iterator[tuple[FerryPair, HttpSender, HttpReceiv
 
 
 def rebuilt(profile: Profile, payload: bytes) -> bytes:
-    verdict = profile.validator().validate(payload)
+    verdict = profile.judge(payload)
     assert isinstance(verdict, Accepted)
     return verdict.payload
 

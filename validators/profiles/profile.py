@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from importlib.resources.abc import Traversable
 
-    from validators.verdict import Validator
+    from validators.verdict import Validator, Verdict
 
 _FILE: Final = "profile.toml"
 _TABLES: Final = re.compile(r"^(?=\[)", re.MULTILINE)
@@ -57,6 +57,15 @@ class Profile:
     def validator(self) -> Validator:
         """The validator that a channel of this profile has on both sides."""
         return build(self.content, self.schemas, self.order_by)
+
+    def judge(self, payload: bytes) -> Verdict:
+        """The verdict on a whole message. A DICOM instance is judged in pieces, elsewhere too."""
+        dicom = self.content.dicom
+        if dicom is None:
+            return self.validator().validate(payload)
+        from validators.dicom.validator import DicomValidator, judge_whole  # slow to load
+
+        return judge_whole(DicomValidator(dicom), payload)
 
     def outer_channel(self, channel: str, senders: Sequence[str]) -> str:
         """TOML of the channel for the outer's policy.toml; it ends with a line end."""

@@ -14,4 +14,4 @@ def test_what_is_measured_is_a_message_that_crosses_and_the_large_one_is_large(c
     large = case.grown(small)
     assert len(large) > 4 * len(small)
     for payload in (small, large):
-        assert isinstance(profile.validator().validate(payload), Accepted)
+        assert isinstance(profile.validator().validate(case.as_asked(payload)), Accepted)
