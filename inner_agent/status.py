@@ -25,11 +25,13 @@ from inner_agent.doctor import (
     look_at_journal,
     look_at_state,
 )
-from inner_agent.journal import JournalReader
+from inner_agent.journal import JournalCounts, JournalReader, StreamRecord
 from inner_agent.replayer_metrics import DELIVERIES
 from inner_agent.verifier_metrics import MESSAGES
+from inner_agent.verifier_service import journal_path
 
 OUTCOMES: Final = ("journaled", "repeated", "refused", "delivered", "dead")
+NOTHING: Final = JournalCounts({}, 0, 0, 0, 0)
 
 
 def look(config: InnerConfig, sinks_of: Mapping[str, str]) -> Status:
@@ -39,9 +41,12 @@ def look(config: InnerConfig, sinks_of: Mapping[str, str]) -> Status:
     """
     state_dir = config.agent.state_dir
     tally, day = today.load(state_dir / today.FILE_NAME), today.local_day()
-    with lookup.open_journal(config) as journal:
-        waiting = tuple(_waiting(journal, lookup.delivery_path(config), sinks_of))
-        totals, streams = journal.counts(), journal.streams()
+    waiting: tuple[Waiting, ...] = ()
+    totals, streams = NOTHING, list[StreamRecord]()
+    if journal_path(state_dir).exists():  # it is made by the verifier's first start
+        with lookup.open_journal(config) as journal:
+            waiting = tuple(_waiting(journal, lookup.delivery_path(config), sinks_of))
+            totals, streams = journal.counts(), journal.streams()
     trusted = [one for one in streams if one.state == "trusted"]
     newest = max(trusted, key=lambda one: one.last_file_at_ms, default=None)
     return Status(

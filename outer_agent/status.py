@@ -24,6 +24,7 @@ from ferry_runtime.status.report import Status, Waiting, crossed_today, refused_
 from outer_agent.config import FolderSource, OuterConfig
 from outer_agent.doctor import OuterParts, look_at_agent, look_at_certificates, look_at_state
 from outer_agent.metrics import MESSAGES
+from outer_agent.service import spool_path
 from outer_agent.spool import Spool
 
 OUTCOMES: Final = ("admitted", "repeated", "refused", "deferred")
@@ -34,11 +35,6 @@ _DROPPED_MAX: Final = 10_000
 def look(config: OuterConfig, channels: Sequence[str]) -> Status:
     """Gather the status. Raises Unavailable or StorageFault if the spool cannot be read."""
     state_dir = config.agent.state_dir
-    spool = Spool.open_read_only(state_dir / "spool.db")
-    try:
-        head, usage = spool.head(), spool.usage()
-    finally:
-        spool.close()
     now = _now(config)
     tally, day = today.load(state_dir / today.FILE_NAME), today.local_day()
     return Status(
@@ -46,13 +42,9 @@ def look(config: OuterConfig, channels: Sequence[str]) -> Status:
         here=Side.OUTER,
         problems=tuple(one for one in _findings(config, now) if one.level is not Level.WELL),
         facts={
-            "stream": head.stream_id.hex(),
-            "last_file": head.last_sequence,
+            **_spooled(spool_path(state_dir)),
             "medium_bytes": _whole(now, "ferry_outer_medium_bytes"),
             "medium_free_bytes": _whole(now, "ferry_outer_medium_free_bytes"),
-            "spool_files": usage.files,
-            "spool_bytes": usage.bytes,
-            "spool_oldest_s": _age_s(usage.oldest_at_ms),
         },
         day=day,
         outcomes=OUTCOMES,
@@ -60,6 +52,26 @@ def look(config: OuterConfig, channels: Sequence[str]) -> Status:
         waiting=tuple(_waiting(config, now)),
         refused=refused_today(tally, day, ("refused", "deferred")),
     )
+
+
+def _spooled(path: Path) -> dict[str, str | int | None]:
+    """What the spool says; nothing before the agent's first start."""
+    if not path.exists():
+        return dict.fromkeys(
+            ("stream", "last_file", "spool_files", "spool_bytes", "spool_oldest_s")
+        )
+    spool = Spool.open_read_only(path)
+    try:
+        head, usage = spool.head(), spool.usage()
+    finally:
+        spool.close()
+    return {
+        "stream": head.stream_id.hex(),
+        "last_file": head.last_sequence,
+        "spool_files": usage.files,
+        "spool_bytes": usage.bytes,
+        "spool_oldest_s": _age_s(usage.oldest_at_ms),
+    }
 
 
 def _now(config: OuterConfig) -> dict[str, float]:

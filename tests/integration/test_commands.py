@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import socket
 import subprocess
 import sys
@@ -111,6 +113,37 @@ def test_status_of_an_agent_that_does_not_run_is_not_well(pair: FerryPair) -> No
     assert told.returncode == 1
     assert "NOT WELL" in told.stdout
     assert "the agent does not run" in told.stdout
+
+
+def test_a_watch_looks_again_until_interrupted(pair: FerryPair) -> None:
+    command = [sys.executable, "-m", "outer_agent", "status", "--watch", "0.5", "--config"]
+    watching = subprocess.Popen(
+        [*command, str(pair.folder / "outer.toml")], stdout=subprocess.PIPE, cwd=ROOT
+    )
+    assert watching.stdout is not None
+    told = b""
+    while told.count(b"the agent does not run") < 2:
+        line = watching.stdout.readline()
+        assert line, told
+        told += line
+    watching.send_signal(signal.SIGINT)
+    assert watching.wait(20) == 0
+    watching.stdout.close()
+
+
+@pytest.mark.parametrize("side", [outer, inner])
+def test_status_before_the_first_start_says_that_nothing_runs(pair: FerryPair, side) -> None:
+    told = side(pair, "status", "--json")
+    assert told.returncode == 1
+    status = json.loads(told.stdout)
+    assert status["facts"]["stream"] is None
+    assert "agent" in {one["area"] for one in status["problems"]}
+
+
+def test_a_watch_is_for_people(pair: FerryPair) -> None:
+    told = outer(pair, "status", "--watch", "--json")
+    assert told.returncode == 2
+    assert "--watch is for people" in told.stderr
 
 
 def test_status_asks_the_agent_itself_and_no_proxy(pair: FerryPair, monkeypatch) -> None:
