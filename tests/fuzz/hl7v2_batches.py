@@ -5,7 +5,7 @@ from __future__ import annotations
 from ferry_format.reasons import Refused
 from outer_agent.sources import mllp_answer
 from tests.fuzz.harness import MARK, Harness
-from validators.hl7v2.batch import build_batch_answer, is_batch, read_batch_file
+from validators.hl7v2.batch import build_batch_answer, read_batch_file
 from validators.hl7v2.header import read_batch_header
 
 _MESSAGES_MAX = 50
@@ -24,12 +24,11 @@ def check(data: bytes) -> None:
         for message in messages:
             assert message.startswith(b"MSH")
             at = data.index(message, at) + len(message)
-        if is_batch(data):
-            assert read_batch_header(data) is not None
-            answers = [[b"MSA|AA\r"] * len(batch.messages) for batch in file.batches]
-            answer = build_batch_answer(file, answers, "1", 0)
-            assert answer.count(b"MSA|AA\r") >= len(messages)
-            assert not {0x0B, 0x1C} & set(answer)
+        assert read_batch_header(data) is not None
+        answers = [[b"MSA|AA\r"] * len(batch.messages) for batch in file.batches]
+        answer = build_batch_answer(file, answers, "1", 0)
+        assert answer.count(b"MSA|AA\r") >= len(messages)
+        assert not {0x0B, 0x1C} & set(answer)
 
 
 def seeds() -> list[bytes]:

@@ -50,6 +50,9 @@ def test_messages_come_out_as_they_came_in(payload, batches) -> None:
     ("payload", "place"),
     [
         (BHS + ONE, "no BTS"),
+        (ONE, "no FHS or BHS"),
+        (b"", "no FHS or BHS"),
+        (b"\r" + BHS + ONE + b"BTS|1\r", "no FHS or BHS"),
         (FHS + BHS + ONE + b"BTS|1\r", "no FTS"),
         (FHS + BHS + ONE + b"FTS|1\r", "FTS without FHS, or within"),
         (FHS, "no FTS"),
