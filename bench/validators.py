@@ -19,7 +19,7 @@ from validators.registry import ContentSpec
 from validators.verdict import Accepted, Verdict
 from validators.worker import WorkerPool
 
-SECONDS_A_SIZE = 0.8
+SECONDS_A_SIZE = 0.6
 TURNS_MIN = 3
 AT_ONCE = 64
 CHANNEL = "measured"
