@@ -5,6 +5,7 @@ And what makes that possible: the version before can go on with what this one wr
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
@@ -76,6 +77,9 @@ def test_the_version_before_runs_its_own_code(before: VersionBefore) -> None:
     assert [Path(file).parent.parent for file in told.stdout.split()] == [before.tree] * 5
 
 
+@pytest.mark.skipif(
+    "FERRY_VERSIONS" not in os.environ, reason="long: make test-versions, before each release"
+)
 def test_each_process_goes_up_and_back_under_traffic(pair: Pair, before: VersionBefore) -> None:
     agents = pair.agents
 
