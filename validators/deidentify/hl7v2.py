@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final
 
 from ferry_format.reasons import ATTACHMENT_NOT_ALLOWED, Refused
@@ -155,7 +155,12 @@ def _observed(observation: _Segment) -> FieldRule:
     """What OBX-5 holds, by OBX-2; a sender may call anything a code or a number: it is read too."""
     if any(each.lower() in _AGES for each in observation.first(_OBX_IDENTIFIER)):
         return FieldRule({0: "age"})
-    rule = type_rule(observation.first(_OBX_TYPE)[0].strip().upper())
+    return _read_rule(observation.first(_OBX_TYPE)[0].strip().upper())
+
+
+@lru_cache(maxsize=64)
+def _read_rule(type_name: str) -> FieldRule:
+    rule = type_rule(type_name)
     read: dict[int, Kind] = {
         number: "text" if kind == "keep" else kind for number, kind in rule.components.items()
     }

@@ -35,6 +35,11 @@ class JsonPlaces:
         named = [(json_pointer.tokens(at), at, kind) for at, kind in pointers]
         self._named = sorted(named, key=lambda each: _rank(each[0]))
 
+    def shown(self, path: Steps) -> str:
+        """A path by the names that the policy knows: others might be data."""
+        known = {step for steps, _, _ in self._named for step in steps}
+        return "".join(f"/{step}" if step in known else "/?" for step in path)
+
     def find(self, path: Steps) -> tuple[str, Kind] | None:
         """The pointer that names a place, and its kind."""
         for steps, at, kind in self._named:
@@ -75,7 +80,7 @@ class JsonFamily:
             raise Refused(ATTACHMENT_NOT_ALLOWED, f"{file[0]}: de-identification")
         found = file or self._places.find(path)
         if found is None:
-            raise Refused(FIELD_NOT_ALLOWED, "a place that no de-identification names")
+            raise Refused(FIELD_NOT_ALLOWED, f"{self._places.shown(path)}: de-identification")
         at, kind = found
         if kind != "keep" and value != "":
             is_text = isinstance(value, str)

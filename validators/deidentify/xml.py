@@ -70,7 +70,9 @@ class XmlFamily:
             return named
         if self._is_cda:
             return standard()
-        raise Refused(ELEMENT_NOT_ALLOWED, "a place that no de-identification names")
+        known = {step for named in (*self._places, *self._subtrees) for step in named}
+        shown = "".join(f"/{step}" if step in known else "/?" for step in path)
+        raise Refused(ELEMENT_NOT_ALLOWED, f"{shown}: de-identification")
 
     def _patients(self, root: _Element) -> set[str]:
         if self._patient is not None:

@@ -241,7 +241,8 @@ def test_xml_crosses_by_the_paths_that_the_channel_names() -> None:
     content = {"xml": {"roots": "any", "elements": "any"}}
     message = '<o id="1"><p n="x">Zhang San</p><i><c>A</c><c>B</c></i></o>'
     places = [place("/o/p", "name"), place("/o/@id", "internal"), place("/o/i/**", "keep")]
-    assert refused(channel(content, places=places), message)[0] is ELEMENT_NOT_ALLOWED
+    reason, where = refused(channel(content, places=places), message)
+    assert (reason, where) == (ELEMENT_NOT_ALLOWED, "/o/p/?: de-identification")
     places.append(place("/o/p/@n", "remove"))
     text = crossed(channel(content, places=places, names="blank"), message)
     assert text == f'<o id="{KEYED.pseudonym("1")}"><p>***</p><i><c>A</c><c>B</c></i></o>'
