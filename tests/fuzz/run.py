@@ -24,6 +24,7 @@ HARNESSES: Final = (
     "xml_messages",
     "csv_tables",
     "forms",
+    "dicom",
     "embedded_files",
     "contents",
     "ferry_files",

@@ -8,7 +8,7 @@ from typing import Final
 
 from ferry_format.reasons import FIELD_MISSING, LIMIT_EXCEEDED, NOT_WELL_FORMED, Refused
 from validators.dicom.dictionary import name_of
-from validators.dicom.values import LONG_HEADER, REPRESENTATIONS
+from validators.dicom.values import LONG_HEADER, REPRESENTATIONS, rebuilt
 
 PREAMBLE_BYTES: Final = 128
 _PREFIX: Final = b"DICM"
@@ -91,6 +91,21 @@ def _check_length(found: dict[int, bytes], begins: int, end: int) -> None:
         raise Refused(FIELD_MISSING, "FileMetaInformationGroupLength")
     if len(declared) != 4 or struct.unpack("<I", declared)[0] != end - begins - 12:  # noqa: PLR2004 - UL
         raise Refused(NOT_WELL_FORMED, "FileMetaInformationGroupLength")
+
+
+def check_uid(uid: str, name: str) -> None:
+    """Pass one UID of lawful form. Raises Refused."""
+    rebuilt("UI", uid.encode("latin-1"), ("ascii",), name, strict=True)
+    if not uid or "\\" in uid:
+        raise Refused(FIELD_MISSING, name)
+
+
+def check_same(of_data_set: str, of_file: str, name: str) -> None:
+    """Pass a data set's UID that is there and is the file's too. Raises Refused."""
+    if not of_data_set:
+        raise Refused(FIELD_MISSING, name)
+    if of_data_set != of_file:
+        raise Refused(NOT_WELL_FORMED, f"MediaStorage{name}")
 
 
 def _uid(found: dict[int, bytes], tag: int) -> str:

@@ -9,6 +9,8 @@ from ferry_format.reasons import FIELD_MISSING, LIMIT_EXCEEDED, NOT_WELL_FORMED,
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from validators.dicom.state import Level
+
 SAMPLES: Final = 0x00280002
 PHOTOMETRIC: Final = 0x00280004
 FRAMES: Final = 0x00280008
@@ -18,9 +20,22 @@ BITS_ALLOCATED: Final = 0x00280100
 NUMBERS: Final = frozenset({SAMPLES, ROWS, COLUMNS, BITS_ALLOCATED})
 """Elements of one US number each."""
 
+DESCRIPTION: Final = NUMBERS | {PHOTOMETRIC, FRAMES}
+
+_US_BYTES: Final = 2
 _BITS: Final = frozenset({1, 8, 16, 32, 64})
 _SUBSAMPLED: Final = {"YBR_FULL_422": (2, 3), "YBR_PARTIAL_422": (2, 3), "YBR_PARTIAL_420": (1, 2)}
 """What part of three samples a pixel has there."""
+
+
+def remember(level: Level, tag: int, value: bytes, text: str) -> None:
+    """Keep one of the elements that describe an image."""
+    if tag == PHOTOMETRIC:
+        level.image[tag] = text
+    elif tag == FRAMES and text.strip():
+        level.image[tag] = int(text) if text.strip().isdecimal() else text
+    elif tag in NUMBERS and len(value) == _US_BYTES:
+        level.image[tag] = int.from_bytes(value, "big" if level.is_big_endian else "little")
 
 
 def frames(image: Mapping[int, int | str]) -> int:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import enum
+import struct
 from dataclasses import astuple, dataclass, field, fields
 from typing import Any, Final
 
 import msgpack
+
+from ferry_format.reasons import NOT_WELL_FORMED, Refused
+
+_OFFSET_BYTES: Final = 4
 
 
 class Stage(enum.IntEnum):
@@ -50,6 +55,24 @@ class Fragments:
     found: int = 0
     offset: int = 0
     count: int = 0
+
+    def add(self, size: int) -> None:
+        """Count a fragment of so many bytes, and whether the table has a frame begin with it."""
+        assert self.table is not None
+        begins = self.table[self.found * _OFFSET_BYTES : (self.found + 1) * _OFFSET_BYTES]
+        if begins == struct.pack("<I", self.offset):
+            self.found += 1
+        self.count += 1
+        self.offset = (self.offset + size) % 2**32
+
+    def check_end(self, *, is_video: bool) -> None:
+        """Pass what has the fragments and offsets that its frames need. Raises Refused."""
+        if self.table is None or not self.count:
+            raise Refused(NOT_WELL_FORMED, "PixelData")
+        if self.count < self.frames and not is_video:
+            raise Refused(NOT_WELL_FORMED, "NumberOfFrames")
+        if len(self.table) not in {0, self.found * _OFFSET_BYTES}:
+            raise Refused(NOT_WELL_FORMED, "basic offset table")
 
 
 @dataclass(slots=True)

@@ -11,11 +11,9 @@ pixels); PS3.10, 7.1.
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING, Final
 
 from ferry_format.reasons import (
-    FIELD_MISSING,
     LIMIT_EXCEEDED,
     MESSAGE_EMPTY,
     NOT_WELL_FORMED,
@@ -227,12 +225,8 @@ class Walker:
         if tag == dictionary.CHARACTER_SET:
             level.character_set = [term.strip() for term in text.split("\\")] if text else []
             codecs_of(tuple(level.character_set))
-        elif tag in pixels.NUMBERS and len(value) == 2:  # noqa: PLR2004 - one US
-            level.image[tag] = int.from_bytes(value, "big" if level.is_big_endian else "little")
-        elif tag == pixels.FRAMES and text.strip().isdecimal():
-            level.image[tag] = int(text)
-        elif tag == pixels.PHOTOMETRIC:
-            level.image[tag] = text
+        elif tag in pixels.DESCRIPTION:
+            pixels.remember(level, tag, value, text)
         elif len(state.levels) == 1 and tag == dictionary.SOP_CLASS:
             state.sop_class = text
         elif len(state.levels) == 1 and tag == dictionary.SOP_INSTANCE:
@@ -284,7 +278,7 @@ class Walker:
         level, fragments = self._top, self._state.fragments
         tag, length = encoding.tag_and_length(self._buffer, self._at, level)
         if tag == SEQUENCE_END and not length:
-            self._check_fragments(fragments)
+            fragments.check_end(is_video=BY_UID[self._state.syntax].is_video)
             self._at += _TAG_AND_LENGTH
             self._state.stage = Stage.DATA_SET
             self._emit_fragment(level, tag, length)
@@ -320,25 +314,12 @@ class Walker:
         if not fragments.count and not self._buffer[begins : begins + seen].startswith(starts):
             raise Refused(NOT_WELL_FORMED, "PixelData")
         self._count()
-        assert fragments.table is not None
-        if fragments.table[fragments.found * 4 :][:4] == struct.pack("<I", fragments.offset):
-            fragments.found += 1
-        fragments.count += 1
-        fragments.offset = fragments.offset + _TAG_AND_LENGTH + length & 0xFFFFFFFF
+        fragments.add(_TAG_AND_LENGTH + length)
         self._emit_fragment(level, ITEM, length)
         self._at += _TAG_AND_LENGTH
         state.bulk_left, state.zeros_left, state.bulk_is_muted = length, 0, fragments.is_muted
         state.stage, state.after_bulk = Stage.BULK, Stage.FRAGMENTS
         return True
-
-    def _check_fragments(self, fragments: Fragments) -> None:
-        is_video = BY_UID[self._state.syntax].is_video
-        if fragments.table is None or not fragments.count:
-            raise Refused(NOT_WELL_FORMED, "PixelData")
-        if fragments.count < fragments.frames and not is_video:
-            raise Refused(NOT_WELL_FORMED, "NumberOfFrames")
-        if len(fragments.table) not in {0, fragments.found * 4}:
-            raise Refused(NOT_WELL_FORMED, "basic offset table")
 
     def _emit_fragment(self, level: Level, tag: int, length: int) -> None:
         if not self._state.fragments.is_muted:
@@ -401,19 +382,12 @@ class Walker:
     def _begin(self) -> None:
         state = self._state
         if self._policy.header == "strict":
-            if not state.sop_class or not state.sop_instance:
-                missing = "SOPInstanceUID" if state.sop_class else "SOPClassUID"
-                raise Refused(FIELD_MISSING, missing)
-            if state.sop_class != state.meta_class:
-                raise Refused(NOT_WELL_FORMED, "MediaStorageSOPClassUID")
-            if state.sop_instance != state.meta_instance:
-                raise Refused(NOT_WELL_FORMED, "MediaStorageSOPInstanceUID")
+            head.check_same(state.sop_class, state.meta_class, "SOPClassUID")
+            head.check_same(state.sop_instance, state.meta_instance, "SOPInstanceUID")
         state.sop_class = state.sop_class or state.meta_class
         state.sop_instance = state.sop_instance or state.meta_instance
-        for name, uid in (("SOPClassUID", state.sop_class), ("SOPInstanceUID", state.sop_instance)):
-            rebuilt("UI", uid.encode("latin-1"), ("ascii",), name, strict=True)
-            if not uid or "\\" in uid:
-                raise Refused(FIELD_MISSING, name)
+        head.check_uid(state.sop_class, "SOPClassUID")
+        head.check_uid(state.sop_instance, "SOPInstanceUID")
         self._whitelist.check_class(state.sop_class)
         self._out.append(head.written(state.sop_class, state.sop_instance, state.syntax))
         self._out.append(state.held)
