@@ -25,7 +25,7 @@ def passed(results: Mapping[str, Any]) -> Iterator[str]:
     """A line for each bound that is passed."""
     yield from _above("latency.disk", results["latency.disk"]["ratio"], LATENCY_RATIO_MAX)
     yield from _above("ack.disk", results["ack.disk"]["ratio"], ACKNOWLEDGEMENT_RATIO_MAX)
-    one_file_ms = results["floor.file.disk"]["p50_ms"]
+    one_file_ms = results["floor.disk"]["file"]["p50_ms"]
     for name in ("saturation.mllp.disk", "saturation.folder.disk"):
         files = 1000 / results[name]["per_s"] / one_file_ms
         yield from _above(f"{name}, durable files a message", files, FILES_A_MESSAGE_MAX)

@@ -1,8 +1,9 @@
 """An MLLP sender in a process of its own; writes when each message's last byte was sent.
 
-Times are CLOCK_MONOTONIC, which all processes of one machine share. `paced` and `open` are open
-loops: each message has its moment, whether or not earlier ones were answered, and is counted from
-it (no coordinated omission).
+Times are CLOCK_MONOTONIC, which all processes of one machine share. `single` sends a message when
+the one before has arrived and was acknowledged. `paced` and `open` are open loops: each message has
+its moment, whether or not earlier ones were answered, and is counted from it (no coordinated
+omission).
 """
 
 from __future__ import annotations
@@ -32,6 +33,29 @@ def message(control_id: str, size: int = 2000) -> bytes:
         text += _SEGMENT.format(n=number)
         number += 1
     return _START + text.encode() + _END
+
+
+def single(port: int, watch_port: int, count: int, prefix: str) -> dict[str, list[object]]:
+    """One message at a time: the next one is sent once this one is acknowledged and at the sink."""
+    sent: list[object] = []
+    acknowledged: list[object] = []
+    with (
+        socket.create_connection(("127.0.0.1", watch_port)) as watch,
+        socket.create_connection(("127.0.0.1", port)) as peer,
+    ):
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for number in range(count):
+            control_id = f"{prefix}{number:07d}"
+            data = message(control_id)
+            peer.sendall(data[:-1])
+            sent.append([control_id, time.monotonic()])
+            peer.sendall(data[-1:])
+            answer = b""
+            while not answer.endswith(_END):
+                answer += peer.recv(65536)
+            acknowledged.append([control_id, time.monotonic(), b"|AA|" in answer])
+            watch.recv(1)
+    return {"sent": sent, "acknowledged": acknowledged}
 
 
 def paced(port: int, count: int, interval_s: float, prefix: str) -> dict[str, list[object]]:
@@ -106,15 +130,18 @@ async def saturate(port: int, count: int, connections: int, prefix: str) -> dict
 def main() -> None:
     """Run one load and write its record."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("kind", choices=["paced", "open", "saturate"])
+    parser.add_argument("kind", choices=["single", "paced", "open", "saturate"])
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--watch-port", type=int, required=True, help="the sink's second one")
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--interval-s", type=float, default=0.005)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--prefix", required=True)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    if options.kind == "paced":
+    if options.kind == "single":
+        record = single(options.port, options.watch_port, options.count, options.prefix)
+    elif options.kind == "paced":
         record = paced(options.port, options.count, options.interval_s, options.prefix)
     elif options.kind == "open":
         record = uvloop.run(

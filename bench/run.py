@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from bench import backlog, curves, figures, floors, objects, processes, validators
-from bench.site import CONTENT, ROOT, Site
+from bench import backlog, curves, figures, floors, objects, processes, steps, validators
+from bench.site import CONTENT, ROOT, Record, Site
 
 RESULTS = ROOT / "bench" / "results.json"
 MEMORY = Path("/dev/shm")
@@ -33,6 +33,7 @@ class Plan:
     runs: int
     floor_count: int
     warm_up: int
+    single_count: int
     paced_count: int
     interval_s: float
     saturation_count: int
@@ -47,6 +48,7 @@ FULL = Plan(
     runs=5,
     floor_count=1000,
     warm_up=200,
+    single_count=1000,
     paced_count=1000,
     interval_s=0.01,
     saturation_count=12_800,
@@ -60,6 +62,7 @@ QUICK = Plan(
     runs=1,
     floor_count=200,
     warm_up=50,
+    single_count=300,
     paced_count=200,
     interval_s=0.01,
     saturation_count=1_280,
@@ -75,12 +78,11 @@ STEADY_INTERVAL_S = 0.005
 def measure(where: Path, label: str, plan: Plan) -> dict[str, dict[str, object]]:
     """Floors, one at a time, and saturation on one filesystem."""
     site = Site(where)
-    file_floor = figures.percentiles(
-        floors.publish_and_notice(site.folder / "floor", plan.floor_count, plan.interval_s)
-    )
-    loop_floor = figures.percentiles(floors.loopback_round_trip(plan.floor_count, plan.interval_s))
     site.send("paced", "warm", plan.warm_up, interval_s=plan.interval_s)
     runs = range(plan.runs)
+    floor = _floor(site.folder / "floor", plan.floor_count, 0)
+    single = [site.send("single", f"o{run}x", plan.single_count) for run in runs]
+    paced_floor = _floor(site.folder / "paced-floor", plan.floor_count, plan.interval_s)
     paced = [
         site.send("paced", f"p{run}x", plan.paced_count, interval_s=plan.interval_s) for run in runs
     ]
@@ -99,21 +101,12 @@ def measure(where: Path, label: str, plan: Plan) -> dict[str, dict[str, object]]
     dropped = [site.drop(f"f{run}x", plan.saturation_count) for run in runs]
     arrived = site.close()
     shutil.rmtree(site.folder)
-    floor_ms = file_floor["p50_ms"] + 2 * loop_floor["p50_ms"]
-    crossed = [figures.latencies(record, arrived) for record in paced]
-    answered = [figures.acknowledgements(record) for record in paced]
-    latency = figures.median_of([figures.percentiles(seconds) for seconds in crossed])
-    ack = figures.median_of([figures.percentiles(seconds) for seconds in answered])
     over_mllp = figures.median_of([{"per_s": figures.rate(one, arrived)} for one in saturated])
     return {
-        f"floor.file.{label}": dict(file_floor),
-        f"floor.loopback.{label}": dict(loop_floor),
-        f"latency.{label}": latency
-        | figures.against(latency, floor_ms, "one file published and noticed, two loopback hops")
-        | {"curve": figures.curve(crossed)},
-        f"ack.{label}": ack
-        | figures.against(ack, file_floor["p50_ms"], "one file published")
-        | {"curve": figures.curve(answered)},
+        f"floor.{label}": {"file": floor.file, "loopback": floor.loopback},
+        f"floor.{label}.paced": {"file": paced_floor.file, "loopback": paced_floor.loopback},
+        **_one_at_a_time(label, single, arrived, floor),
+        **_one_at_a_time(f"{label}.paced", paced, arrived, paced_floor),
         f"steady200.{label}": figures.median_of(
             [figures.percentiles(figures.latencies(record, arrived)) for record in steady]
         ),
@@ -122,6 +115,42 @@ def measure(where: Path, label: str, plan: Plan) -> dict[str, dict[str, object]]
             [{"per_s": figures.rate(one, arrived)} for one in dropped]
         ),
         "cpu.stages": dict(cpu),
+    }
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What one file published and noticed takes, and a loopback round trip, at some pace."""
+
+    file: dict[str, float]
+    loopback: dict[str, float]
+
+
+def _floor(folder: Path, count: int, interval_s: float) -> Floor:
+    return Floor(
+        figures.percentiles(floors.publish_and_notice(folder, count, interval_s)),
+        figures.percentiles(floors.loopback_round_trip(count, interval_s)),
+    )
+
+
+def _one_at_a_time(
+    label: str, records: list[Record], arrived: dict[str, float], floor: Floor
+) -> dict[str, dict[str, object]]:
+    """Latency and acknowledgement of these runs, beside their floors."""
+    crossed = [figures.latencies(record, arrived) for record in records]
+    answered = [figures.acknowledgements(record) for record in records]
+    latency = figures.median_of([figures.percentiles(seconds) for seconds in crossed])
+    ack = figures.median_of([figures.percentiles(seconds) for seconds in answered])
+    file_ms, two_hops_ms = floor.file["p50_ms"], floor.loopback["p50_ms"]
+    return {
+        f"latency.{label}": latency
+        | figures.against(
+            latency, 2 * file_ms + two_hops_ms, "two files published and noticed, two loopback hops"
+        )
+        | {"curve": figures.curve(crossed)},
+        f"ack.{label}": ack
+        | figures.against(ack, file_ms, "one file published and noticed")
+        | {"curve": figures.curve(answered)},
     }
 
 
@@ -178,6 +207,7 @@ def parts(disk: Path, plan: Plan) -> list[Callable[[], dict[str, dict[str, objec
     """What is measured, in this order."""
     return [
         validators.measure,
+        *([partial(steps.measure, MEMORY)] if MEMORY.is_dir() else []),
         *([partial(measure, MEMORY, "memory", plan)] if MEMORY.is_dir() else []),
         partial(measure, disk, "disk", plan),
         partial(objects.measure, disk, plan.objects_mb, plan.runs),

@@ -1,6 +1,7 @@
 """An MLLP receiver in a process of its own; writes when each message's first byte arrived.
 
-It answers AA to everything. The record is written when it is told to end.
+It answers AA to everything. The record is written when it is told to end. Whoever connects to its
+second port gets a byte for each message that arrives.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ class Receiver(asyncio.Protocol):
 
     arrived: list[tuple[str, float]]
 
-    def __init__(self, arrived: list[tuple[str, float]]) -> None:
+    def __init__(
+        self, arrived: list[tuple[str, float]], watchers: set[asyncio.WriteTransport]
+    ) -> None:
         self.arrived = arrived
+        self._watchers = watchers
         self._buffer = bytearray()
         self._first_byte_s = 0.0
 
@@ -47,25 +51,43 @@ class Receiver(asyncio.Protocol):
                 + control_id
                 + b"\r\x1c\r"
             )
+            for watcher in self._watchers:
+                watcher.write(b".")
             del self._buffer[: end + len(_END)]
             self._first_byte_s = now_s
 
 
-async def serve(port: int, arrived: list[tuple[str, float]]) -> None:
+class Watcher(asyncio.Protocol):
+    """One connection of who wants to hear of arrivals."""
+
+    def __init__(self, watchers: set[asyncio.WriteTransport]) -> None:
+        self._watchers = watchers
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._watchers.add(self._transport)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._watchers.discard(self._transport)
+
+
+async def serve(port: int, watch_port: int, arrived: list[tuple[str, float]]) -> None:
     """Receive until SIGTERM."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Receiver(arrived), "127.0.0.1", port)
+    watchers: set[asyncio.WriteTransport] = set()
+    server = await loop.create_server(lambda: Receiver(arrived, watchers), "127.0.0.1", port)
+    watching = await loop.create_server(lambda: Watcher(watchers), "127.0.0.1", watch_port)
     ended = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
-    async with server:
+    async with server, watching:
         await ended.wait()
 
 
 def main() -> None:
     """Receive, then write the record."""
     arrived: list[tuple[str, float]] = []
-    uvloop.run(serve(int(sys.argv[1]), arrived))
-    Path(sys.argv[2]).write_text(json.dumps(arrived))
+    uvloop.run(serve(int(sys.argv[1]), int(sys.argv[2]), arrived))
+    Path(sys.argv[3]).write_text(json.dumps(arrived))
 
 
 if __name__ == "__main__":

@@ -31,12 +31,16 @@ class Site:
 
     def __init__(self, where: Path, *, validators: int = 1) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="ferry-bench-", dir=where))
-        self._mllp_port, sink_port = free_port(), free_port()
+        self._mllp_port, sink_port, self._watch_port = free_port(), free_port(), free_port()
         self._drop = self.folder / "drop"
         self._drop.mkdir()
         self._arrived = self.folder / "arrived.json"
         self._receiver = subprocess.Popen(
-            [sys.executable, "-m", "bench.sink", str(sink_port), str(self._arrived)], cwd=ROOT
+            [
+                *(sys.executable, "-m", "bench.sink"),
+                *(str(sink_port), str(self._watch_port), str(self._arrived)),
+            ],
+            cwd=ROOT,
         )
         self.pair = FerryPair(
             self.folder,
@@ -66,6 +70,7 @@ class Site:
             "bench.load",
             kind,
             f"--port={self._mllp_port}",
+            f"--watch-port={self._watch_port}",
             f"--count={count}",
             f"--prefix={prefix}",
             f"--out={out}",
