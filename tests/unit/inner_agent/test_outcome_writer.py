@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,3 +30,35 @@ async def test_a_stuck_store_shows_so_that_the_watchdog_is_not_fed(
     assert writer.is_moving
     await writer.close(1)
     store.close()
+
+
+class CountingStore:
+    """Notes how many outcomes each commit carries."""
+
+    def __init__(self) -> None:
+        self.commits: list[int] = []
+
+    def commit(self, outcomes: list[object]) -> None:
+        self.commits.append(len(outcomes))
+
+
+async def test_outcomes_after_a_quiet_moment_are_committed_at_once_and_under_load_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outcome_writer, "GATHER_S", 0.5)
+    store: Any = CountingStore()
+    writer = OutcomeWriter(store)
+    outcome: Any = object()
+    running = asyncio.create_task(writer.run())
+    began_s = time.monotonic()
+    writer.add(outcome)
+    await writer.durable()
+    assert time.monotonic() - began_s < 0.5
+    for _ in range(20):
+        writer.add(outcome)
+        await asyncio.sleep(0)
+    await writer.durable()
+    assert store.commits == [1, 20]
+    assert time.monotonic() - began_s >= 0.5
+    await writer.close(1)
+    running.cancel()
