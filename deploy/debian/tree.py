@@ -18,7 +18,14 @@ from deploy.debian.package import DISTRIBUTION, INNER, OUTER, RELEASES, ROOT, Pa
 _SCRIPTS: Final = Path(__file__).parent / "maintainer"
 _UNITS: Final = ROOT / "deploy" / "systemd"
 _MAINTAINER: Final = "message-ferry developers <packages@message-ferry.invalid>"
-_DOCUMENTS: Final = ("operating.md", "configuration.md", "delivery.md", "threat-model.md")
+_DOCUMENTS: Final = (
+    "operating.md",
+    "runbooks.md",
+    "metrics.md",
+    "configuration.md",
+    "delivery.md",
+    "threat-model.md",
+)
 _MEDIUM: Final = {OUTER.name: "-o ferry-outer -g ferry-medium -m 0750", INNER.name: "-m 0755"}
 # An order to the verifier is a file that the agent's group can read.
 _AS_GROUP: Final = {OUTER.name: "", INNER.name: "setpriv --regid ferry-inner --keep-groups "}
@@ -69,6 +76,11 @@ def _document(root: Path, package: Package, moment_s: int, version: str) -> None
         ROOT / "deploy" / "prometheus",
         place / "examples" / "prometheus",
         ignore=shutil.ignore_patterns("*.test.yml"),
+    )
+    shutil.copytree(
+        ROOT / "deploy" / "grafana",
+        place / "examples" / "grafana",
+        ignore=shutil.ignore_patterns("*.py", "__pycache__"),
     )
 
 
