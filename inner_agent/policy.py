@@ -158,9 +158,9 @@ class InnerChannel(Section):
 
     @model_validator(mode="after")
     def _objects_are_not_looked_through(self) -> Self:
-        if self.content.object_ is not None and self.deidentified:
+        if self.content.objects is not None and self.deidentified:
             raise Mistake(
-                "has deidentified beside content.object: objects are not looked through",
+                "has deidentified, but its content is objects, which are not looked through",
                 "Remove it.",
             )
         return self

@@ -279,3 +279,11 @@ def test_a_channel_that_asks_for_a_scanner_needs_one(host: Host) -> None:
     assert "inner.toml names none" in problem.problem
     host.config.write_text(host.config.read_text() + '\n[scanner]\nsocket = "clamd.ctl"\n')
     assert problems(host) == []
+
+
+def test_objects_are_not_looked_through_for_what_is_left(host: Host) -> None:
+    text = host.policy.read_text()
+    before, _, _ = text.rpartition("[channels.content.")
+    objects = '[channels.content.object]\ntype = "application/pdf"\n'
+    host.policy.write_text(f"{before}deidentified = true\n{objects}")
+    assert any("not looked through" in each.problem for each in problems(host))
