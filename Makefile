@@ -44,7 +44,7 @@ MACHINE_PATHS  := (^|[^A-Za-z0-9_.-])/([w]ork|[r]oot|[h]ome/[a-z][a-z0-9_-]*)/
 REGISTRY_HOSTS := [p]ypi\.(org|python\.org)|[p]ythonhosted\.org|--([e]xtra-)?index-url[ =]|--[t]rusted-host[ =]|--[f]ind-links[ =]
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages lint test test-versions test-packages demo fuzz bench bench-quick deb bundle lock clean
+.PHONY: help setup packages lint test test-versions test-packages test-boot demo fuzz bench bench-quick deb bundle lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' \
@@ -111,6 +111,9 @@ test-packages: bundle ## Install, use and purge the bundle on bare Debian 12 and
 
 test-versions: setup ## Up by one version and back, process by process, under traffic (before each release)
 	FERRY_VERSIONS=1 $(BIN)/python -m pytest tests/upgrade/test_one_version_back.py
+
+test-boot: bundle ## Two hosts without a network device booted by systemd, messages cross (root)
+	FERRY_BUNDLE=1 $(BIN)/python -m pytest tests/packages/test_boot.py $(ARGS)
 
 demo: setup ## Both agents and a small hospital around them, for a minute
 	$(BIN)/python -m deploy.demo.demo

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+from deploy.debian.environment import commands, installed
 from deploy.debian.licences import copyright_text
 from deploy.debian.package import DISTRIBUTION, INNER, OUTER, RELEASES, ROOT, Package
 
@@ -61,7 +62,17 @@ def control(root: Path, package: Package, version: str, architecture: str) -> No
     _put(folder / "control", _control(package, version, architecture, size_kib))
     _put(folder / "md5sums", sums)
     for name in ("postinst", "prerm", "postrm"):
-        _put(folder / name, _script(name, package), 0o755)
+        text = _script(name, package).replace("@SLAVES@", _slaves(root, package))
+        _put(folder / name, text, 0o755)
+
+
+def _slaves(root: Path, package: Package) -> str:
+    """What follows ferry-keys when update-alternatives chooses between two packages."""
+    names = {name for name, _, _ in commands(installed(root / "opt" / package.name))}
+    return "".join(
+        f" \\\n    --slave /usr/bin/{name} {name} /opt/{package.name}/bin/{name}"
+        for name in sorted(names - {package.name, "ferry-keys"})
+    )
 
 
 def _document(root: Path, package: Package, moment_s: int, version: str) -> None:

@@ -25,10 +25,18 @@ def why_impossible() -> str:
 class BareHost:
     """A folder that is a whole system, entered by systemd-nspawn with a loopback alone."""
 
-    def __init__(self, release: Release, folder: Path, bundle: Path) -> None:
+    def __init__(
+        self, release: Release, folder: Path, bundle: Path, origin: Path | None = None
+    ) -> None:
+        """Made in `folder`, as a copy of `origin`, or of what the release's installer leaves."""
+        self.release = release
         self.root = folder
         self._bundle = bundle
-        subprocess.run(["cp", "-a", base.tree(release), folder], check=True)
+        subprocess.run(["cp", "-a", origin or base.tree(release), folder], check=True)
+
+    def copy(self, folder: Path) -> BareHost:
+        """The same host once more."""
+        return BareHost(self.release, folder, self._bundle, self.root)
 
     def run(self, script: str, *, code: int = 0) -> str:
         """Run a shell script as root in the host; what it said. Fails on another exit code."""

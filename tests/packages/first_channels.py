@@ -103,11 +103,11 @@ def configure(outer: BareHost, inner: BareHost) -> None:
     _make_keys(inner, "ferry-inner", receiver="receiver", journal="journal", audit="audit")
     # The security administrator's computer: any host with either package has the commands.
     outer.run(
-        "mkdir -p /tmp/admin && cd /tmp/admin && ferry-keys generate security-admin security-admin"
+        "mkdir -p /srv/admin && cd /srv/admin && ferry-keys generate security-admin security-admin"
     )
     for host, key in ((outer, "ferry-outer/keys/sender"), (inner, "ferry-inner/keys/receiver")):
         public = (host.root / "etc" / f"{key}.pub").read_bytes()
-        outer.put(f"/tmp/admin/{key.rpartition('/')[2]}.pub", public)
+        outer.put(f"/srv/admin/{key.rpartition('/')[2]}.pub", public)
     _sign(outer, "outer", OUTER_POLICY, "ferry-keys trust receiver.pub --policy policy.toml")
     _sign(
         outer,
@@ -119,9 +119,9 @@ def configure(outer: BareHost, inner: BareHost) -> None:
         for name in ("policy.toml", "policy.toml.sig", "booking.schema.json"):
             host.put(
                 f"/etc/ferry-{side}/{name}",
-                (outer.root / "tmp" / "admin" / side / name).read_bytes(),
+                (outer.root / "srv" / "admin" / side / name).read_bytes(),
             )
-        public = (outer.root / "tmp" / "admin" / "security-admin.pub").read_bytes()
+        public = (outer.root / "srv" / "admin" / "security-admin.pub").read_bytes()
         host.put(f"/etc/ferry-{side}/security-admin.pub", public)
         host.put(f"/etc/ferry-{side}/{side}.toml", configuration)
     inner.run(f"install -d -o ferry-inner -g ferry-inner {SINK}")
@@ -133,9 +133,9 @@ def _make_keys(host: BareHost, package: str, **keys: str) -> None:
 
 
 def _sign(admin: BareHost, side: str, policy: str, trust: str) -> None:
-    admin.put(f"/tmp/admin/{side}/policy.toml", policy)
-    admin.put(f"/tmp/admin/{side}/booking.schema.json", SCHEMA)
+    admin.put(f"/srv/admin/{side}/policy.toml", policy)
+    admin.put(f"/srv/admin/{side}/booking.schema.json", SCHEMA)
     admin.run(
-        f"cd /tmp/admin/{side} && cp ../*.pub . && {trust}"
+        f"cd /srv/admin/{side} && cp ../*.pub . && {trust}"
         " && ferry-keys sign-policy policy.toml --key ../security-admin.key"
     )

@@ -28,7 +28,11 @@ pytestmark = [
 BUNDLE = WORK / "bundle" / bundle.name()
 MESSAGES = 200
 OUTER_UID, MEDIUM_GID = 961, 960
-WAYS = {"container": (machines.container, machines.why_no_container)}
+BOOT_S_MAX = 1800
+WAYS = {
+    "container": (machines.container, machines.why_no_container),
+    "virtual machine": (machines.virtual_machine, machines.why_no_virtual_machine),
+}
 
 
 @pytest.fixture(scope="module", params=RELEASES, ids=lambda release: release.name)
@@ -68,14 +72,17 @@ def seen(
         results = folder / side
         results.mkdir()
         shared = machines.Shared(medium, results, medium_writable=side == "outer")
-        running[side] = boot(host, shared, folder / f"{side}.console")
+        once = host.copy(folder / f"{side}.host")
+        running[side] = boot(once, shared, folder / f"{side}.console")
     try:
         for process in running.values():
-            process.wait(machines.BOOT_S_MAX)
+            process.wait(BOOT_S_MAX)
     finally:
         for process in running.values():
             process.kill()
             process.wait()
+        for side in running:
+            shutil.rmtree(folder / f"{side}.host", ignore_errors=True)
     found = {}
     for side in hosts:
         result = folder / side / "seen.json"

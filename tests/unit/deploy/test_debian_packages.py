@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -28,7 +29,11 @@ def filled(package, tmp_path):
     source = tmp_path / "source"
     wheels.copy_source(package, source)
     root = tmp_path / "root"
-    wheel = _wheel(tmp_path, f"[console_scripts]\n{package.name} = {package.agent}.__main__:main\n")
+    wheel = _wheel(
+        tmp_path,
+        f"[console_scripts]\n{package.name} = {package.agent}.__main__:main\n"
+        "ferry-keys = ferry_runtime.commands.keys:main\nferry-audit = ferry_runtime.audit:main\n",
+    )
     home = f"/opt/{package.name}"
     lay_out(root, home, {release.python: [wheel] for release in RELEASES})
     tree.fill(root, package, MOMENT_S, "1.2.3")
@@ -75,6 +80,15 @@ def test_maintainer_scripts_are_whole_and_a_shell_reads_them(package, filled):
         assert not re.search(r"@[A-Z_]+@", script.read_text()), script.name
         assert script.stat().st_mode & 0o111
         assert subprocess.run(["sh", "-n", script], check=False).returncode == 0
+
+
+@EACH
+def test_commands_that_both_packages_bring_are_found_without_the_other(package, filled):
+    said = (filled / "DEBIAN" / "postinst").read_text()
+    [alternatives] = re.findall(r"(?m)^update-alternatives(?:.*\\\n)*.*$", said)
+    for name in ("ferry-keys", "ferry-audit"):
+        assert f"/usr/bin/{name} {name} /opt/{package.name}/bin/{name}" in alternatives
+    assert f"/usr/bin/{package.name}" not in alternatives
 
 
 @EACH
@@ -125,6 +139,21 @@ def test_every_file_is_summed_for_dpkg(package, filled):
     assert summed == there
 
 
+@EACH
+def test_every_file_of_data_that_the_code_reads_is_declared_to_be_packaged(package, tmp_path):
+    wheels.copy_source(package, tmp_path)
+    project = tomllib.loads((tmp_path / "pyproject.toml").read_text())
+    declared = {
+        path
+        for name, patterns in project["tool"]["setuptools"]["package-data"].items()
+        for pattern in patterns
+        for path in (tmp_path / name.replace(".", "/")).glob(pattern)
+    }
+    there = {path for path in tmp_path.glob("*/**/*") if path.is_file()}
+    left_out = {path for path in there - declared if path.suffix != ".py"}
+    assert {path.name for path in left_out} <= {"README.md"}
+
+
 def test_a_wheel_that_writes_elsewhere_is_refused(tmp_path):
     wheel = _wheel(tmp_path, extra=["message_ferry-1.2.3.data/scripts/odd"])
     with pytest.raises(ValueError, match="does not belong"):
@@ -132,12 +161,14 @@ def test_a_wheel_that_writes_elsewhere_is_refused(tmp_path):
 
 
 def test_each_part_names_a_licence():
-    runtime = _locked()
+    for_people, for_debian = table(ENVIRONMENT), copyright_text(ENVIRONMENT)
+    listed = 0
     for part in installed(ENVIRONMENT):
-        if part.name.lower().replace("_", "-") in runtime:
-            assert licence(part)
-            assert f"| {part.name} | {part.version} |" in table(ENVIRONMENT)
-            assert f"{part.name} {part.version}: " in copyright_text(ENVIRONMENT)
+        if part.name.lower().replace("_", "-") in _locked():
+            assert f"| {part.name} | {part.version} | {licence(part)} |" in for_people
+            assert f"{part.name} {part.version}: {licence(part)}" in for_debian
+            listed += 1
+    assert listed == len(_locked())
 
 
 @EACH
