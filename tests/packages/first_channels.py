@@ -125,6 +125,10 @@ def configure(outer: BareHost, inner: BareHost) -> None:
         host.put(f"/etc/ferry-{side}/security-admin.pub", public)
         host.put(f"/etc/ferry-{side}/{side}.toml", configuration)
     inner.run(f"install -d -o ferry-inner -g ferry-inner {SINK}")
+    inner.put(
+        "/etc/systemd/system/ferry-inner-replayer.service.d/site.conf",
+        f"[Service]\nReadWritePaths={SINK}\n",
+    )
 
 
 def _make_keys(host: BareHost, package: str, **keys: str) -> None:

@@ -16,6 +16,7 @@ export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 apt-get --quiet=2 update
 apt-get --quiet=2 --yes --no-install-recommends install initramfs-tools
 printf '9p\\n9pnet_virtio\\nvirtio_blk\\nvirtio_pci\\next4\\n' >>/etc/initramfs-tools/modules
+sed -i 's/^MODULES=.*/MODULES=list/' /etc/initramfs-tools/initramfs.conf
 apt-get --quiet=2 --yes --no-install-recommends install linux-image-amd64
 """
 

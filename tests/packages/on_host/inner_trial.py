@@ -21,5 +21,5 @@ while len(files(sink)) < number and time.monotonic() < deadline_s:
     time.sleep(0.2)
 running = state(*UNITS)
 delivered = [path.read_text() for path in files(sink)]
-subprocess.run(["systemctl", "stop", "ferry-inner.target"], check=True)
+subprocess.run(["systemctl", "stop", "ferry-inner.target", *UNITS], check=True)
 leave(delivered=delivered, running=running, stopped=state(*UNITS))
