@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -58,7 +60,7 @@ def virtual_machine(host: BareHost, shared: Shared, console: Path) -> subprocess
     share = "local,security_model=passthrough"
     return subprocess.Popen(
         [
-            "qemu-system-x86_64", "-accel", "kvm", "-accel", "tcg", "-m", "1024", "-nic", "none",
+            "qemu-system-x86_64", "-accel", _accelerator(), "-m", "1024", "-nic", "none",
             "-display", "none", "-no-reboot", "-serial", f"file:{console}",
             "-kernel", own.image, "-initrd", own.initrd,
             "-append", "root=/dev/vda rw console=ttyS0",
@@ -68,6 +70,13 @@ def virtual_machine(host: BareHost, shared: Shared, console: Path) -> subprocess
         ],
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
+
+
+def _accelerator() -> str:
+    """Hardware's where the processor has it: inside a machine /dev/kvm alone is no promise."""
+    flags = re.search(r"(?m)^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(encoding="ascii"))
+    has_it = flags is not None and {"vmx", "svm"} & set(flags[1].split())
+    return "kvm" if has_it and os.access("/dev/kvm", os.W_OK) else "tcg"
 
 
 def why_no_virtual_machine() -> str:
