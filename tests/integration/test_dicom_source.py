@@ -6,6 +6,7 @@ import asyncio
 import io
 import shutil
 import socket
+import ssl
 import struct
 import subprocess
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from outer_agent.config import DicomSource
 from outer_agent.sources.dicom import DicomListener
 from tests.simulator.dicom_files import ct
 from tests.simulator.outer_inside import OuterInside, channel, sender
+from tests.simulator.source_ways import Certificates
 from validators.policy import ContentPolicy
 
 pytestmark = [
@@ -53,13 +55,24 @@ async def source(inside: OuterInside) -> AsyncIterator[DicomListener]:
     await made.stop()
 
 
-def store(port: int, *instances: bytes, title: str = "CT1", called: str = "FERRY") -> list[int]:
+def store(
+    port: int,
+    *instances: bytes,
+    title: str = "CT1",
+    called: str = "FERRY",
+    tls: ssl.SSLContext | None = None,
+) -> list[int]:
     """Send instances over one association; the statuses. [] if it is rejected."""
     caller = AE(ae_title=title)
     for instance in instances:
         read = dcmread(io.BytesIO(instance))
         caller.add_requested_context(read.SOPClassUID, read.file_meta.TransferSyntaxUID)
-    association = caller.associate("127.0.0.1", port, ae_title=called)
+    association = caller.associate(
+        "127.0.0.1",
+        port,
+        ae_title=called,
+        tls_args=None if tls is None else (tls, "127.0.0.1"),
+    )
     if not association.is_established:
         return []
     try:
@@ -108,6 +121,34 @@ async def test_refusals_for_good_and_for_now_have_statuses_of_their_own(
 async def test_strangers_are_rejected_before_they_send(source: DicomListener) -> None:
     assert await asyncio.to_thread(store, source.port, ct(1), title="CT2") == []
     assert await asyncio.to_thread(store, source.port, ct(1), called="PACS") == []
+
+
+async def test_a_certificate_says_who_calls_and_its_title_must_fit(tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path)
+    unlisted = {"api_keys_sha256": (), "listeners": ()}
+    senders = [
+        sender("ct-1", ae_titles=("CT1",), tls_names=("his.example",), **unlisted),
+        sender("ct-2", ae_titles=("CT2",), tls_names=("pacs.example",), **unlisted),
+    ]
+    inside = OuterInside([channel("images", DICOM, senders=("ct-1",))], senders, state_dir=tmp_path)
+    section = DicomSource(
+        kind="dicom",
+        name="store",
+        listen="127.0.0.1:0",
+        channel="images",
+        ae_title="FERRY",
+        **certificates.settings(),
+    )
+    source = DicomListener(section, inside.surroundings)
+    await source.start()
+    try:
+        one, two = certificates.client("his.example"), certificates.client("pacs.example")
+        assert await asyncio.to_thread(store, source.port, ct(1), tls=one) == [0x0000]
+        assert await asyncio.to_thread(store, source.port, ct(2), tls=two) == [0x0124]
+        assert await asyncio.to_thread(store, source.port, ct(2)) == []
+    finally:
+        await source.stop()
+    assert len(inside.publisher.payloads) == 1
 
 
 async def test_storescu_is_answered(
