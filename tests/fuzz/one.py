@@ -12,14 +12,17 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import atheris
 import pytest
 
+_WATCHED: Final = ["validators", "ferry_format", "ferry_runtime", "outer_agent"]
+
 
 def main() -> None:
     name, folder, options = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
-    with atheris.instrument_imports(include=["validators", "ferry_format", "outer_agent"]):
+    with atheris.instrument_imports(include=_WATCHED):
         from tests.fuzz import harness as made
 
         harness: made.Harness = importlib.import_module(f"tests.fuzz.{name}").HARNESS

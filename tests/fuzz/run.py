@@ -25,12 +25,14 @@ HARNESSES: Final = (
     "csv_tables",
     "forms",
     "dicom",
+    "deidentified",
     "embedded_files",
     "contents",
     "ferry_files",
     "medium_names",
     "worker_pipe",
     "mllp_frames",
+    "scanner_replies",
 )
 _EXECUTED: Final = re.compile(r"stat::number_of_executed_units: (\d+)")
 _TRIES_MAX: Final = 100
