@@ -121,7 +121,7 @@ class DicomPolicy(PolicyModel):
         default=16, description="Deepest nesting of sequences."
     )
     elements_max: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
-        default=500_000, description="Most elements, items and fragments of pixels."
+        default=100_000, description="Most elements, items and fragments of pixels."
     )
     value_bytes_max: Annotated[int, Field(ge=1024, le=4 * 1024 * 1024)] = Field(
         default=1024 * 1024,
