@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from docs import make_metrics
+from tests.unit.markdown_pages import PAGES as MARKDOWN
 
 ROOT = Path(__file__).parents[3]
 NAME = re.compile(r"(?<![\w:/-])ferry_(?:outer|inner)_[a-z_]+(?![\w:/.-])")
 PAGES = [
-    *ROOT.glob("docs/**/*.md"),
+    *MARKDOWN,
     *ROOT.glob("deploy/**/*.yml"),
     *ROOT.glob("deploy/**/*.json"),
-    *ROOT.glob("*.md"),
 ]
 
 
