@@ -82,25 +82,38 @@ so on both sides.
 | family | bytes | validator | worker adds, one at a time | worker adds, in batches |
 | --- | --- | --- | --- | --- |
 """
+STEPS = """
+## What each step costs by itself
+
+Microseconds a message, hot: one process, a tight loop, a memory-backed folder, the least of many
+turns. A message is validated twice and passes everything else once.
+
+| step | a file for each message | a file for {batch} |
+| --- | --- | --- |
+"""
 LIMITS = """
 ## What keeps it from the targets
 
-The rates are bounded by processor time: {cores} cores hold at most {bound:,.0f} messages a second
+**Rates** are bounded by processor time: {cores} cores hold at most {bound:,.0f} messages a second
 at {total_us:,.0f} µs each, before the sender and the receiver, which share them, take their part.
-A profile at saturation shows system calls first: the send to the sink is a quarter of the
-replayer's time, the pipe to its worker a tenth of the outer's, its acknowledgement a fifteenth; no
-function of our own takes more than a twentieth.
+The steps themselves are {steps_us:,.0f} µs of that. The rest is the way through five processes in
+Python: a task and three futures a message on the outer, an exchange with the sink and a wait for
+its answer on the replayer, and the pipes to the workers. 6,000 messages a second on two cores would
+leave 333 µs for everything, sender and receiver among it.
 
-The latency is bounded by steps that run cold. One message passes five processes (outer, its worker,
-verifier, its worker, replayer) and three durable commits; at 100 messages a second each step takes
-three to five times as long as in a tight loop, on this machine. A trace of one message in memory
-showed 0.68 and 0.59 ms for the two validations, of which 0.1 ms is their work, 0.64 for opening a
-file (0.13 in a loop), 0.30 for sealing it (0.05), 0.45 for spool and medium, 0.23 for the journal,
-0.6 from the hint to the sink. The isolation of what parses untrusted bytes, and of the verifier
-from any network, is paid here.
+**Latency** is bounded by the same steps, one after the other: {single_us:,.0f} µs when all of them
+run hot. Beyond that it is hops: from the sender to the outer, to its worker and back, to the thread
+that commits and back, to the verifier, to its worker and back, to the replayer, to the sink. Where
+a message comes each 10 ms, every step runs cold and takes two to three times as long, on an idle
+machine too; `paced` shows it, and its floors show it as well. The isolation of what parses
+untrusted bytes, and of the verifier from any network, is paid here.
 
-Objects are bounded by their copies: each byte is made durable in the spool, on the medium and in
-the inner's store, and is sealed twice and opened twice, while the floor writes it once.
+**On disk** three commits follow one another: the outer's spool, with the medium's file beside it,
+the medium's directory, and the journal.
+
+**Objects** are bounded by their copies: each byte is made durable in the spool, on the medium and
+in the inner's store, while the floor writes it once. Where all three lie on one disk, as here, no
+more than a third of the floor can be reached.
 """
 
 
@@ -122,9 +135,18 @@ def page(measured: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     parts += ["| stage | figure |\n| --- | --- |\n", *_stages(results["cpu.stages"])]
     parts += [VALIDATORS, *_validators(results)]
     parts += [*_memory(results["memory.flat"]["samples"]), _picture(pictures, "memory.svg")]
+    single, batched = results["steps"]["rows"]
+    parts += [STEPS.format(batch=batched["batch"]), *_steps(single, batched)]
     total_us = results["cpu.stages"]["total_us"]
-    bound = machine["cpus"] * 1e6 / total_us
-    parts.append(LIMITS.format(cores=machine["cpus"], bound=bound, total_us=total_us))
+    parts.append(
+        LIMITS.format(
+            cores=machine["cpus"],
+            bound=machine["cpus"] * 1e6 / total_us,
+            total_us=total_us,
+            steps_us=batched["total"],
+            single_us=single["total"],
+        )
+    )
     return "".join(parts)
 
 
@@ -171,6 +193,12 @@ def _cores(rows: list[Mapping[str, Any]]) -> Iterator[str]:
 def _stages(figures: Mapping[str, float]) -> Iterator[str]:
     for name, value in figures.items():
         yield _row(name.removesuffix("_us"), f"{value:,.0f} µs")
+
+
+def _steps(single: Mapping[str, float], batched: Mapping[str, float]) -> Iterator[str]:
+    for name in single:
+        if name != "batch":
+            yield _row(name, f"{single[name]:,.0f} µs", f"{batched[name]:,.0f} µs")
 
 
 def _validators(results: Mapping[str, Any]) -> Iterator[str]:
