@@ -77,6 +77,7 @@ class VerifierSettings:
     gap_wait_s: float = 30.0
     look_s: float = 1.0
     limits: BatchLimits = field(default_factory=BatchLimits)
+    policy_sha256: str = ""
 
 
 class Verifier:
@@ -134,7 +135,7 @@ class Verifier:
 
     def run(self) -> None:
         """Verify until stopped. Raises StorageFault when nothing durable can be promised."""
-        self._reports.started(self._streams.records())
+        self._reports.started(self._streams.records(), self._settings.policy_sha256)
         self._tick()
         notify.ready("verifying")
         try:

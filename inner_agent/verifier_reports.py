@@ -59,7 +59,7 @@ class Reports:
         self._held: frozenset[str] = frozenset()
         self._of_channel: dict[str, _JournaledMetrics] = {}
 
-    def started(self, streams: Iterable[StreamRecord]) -> None:
+    def started(self, streams: Iterable[StreamRecord], policy_sha256: str) -> None:
         """The verifier begins; where each stream stands shows what a crash left untold."""
         for stream in streams:
             self._tell(
@@ -69,7 +69,7 @@ class Reports:
                 state=stream.state,
                 next_sequence=stream.next_sequence,
             )
-        self._tell("verifier_started")
+        self._tell("verifier_started", policy=policy_sha256)
 
     def stopped(self) -> None:
         """The verifier ends in order."""

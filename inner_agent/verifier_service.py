@@ -124,6 +124,7 @@ def _settings(
         ),
         rules.gap_wait_s,
         config.medium.look_s,
+        policy_sha256=rules.origin.sha256,
     )
 
 

@@ -283,6 +283,9 @@ def test_the_auditor_can_verify_what_crossed(pair: Pair) -> None:
         told = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
         assert told.returncode == 0, told.stdout + told.stderr
         assert "result: whole" in told.stdout
+        policy = hashlib.sha256((pair.agents.folder / f"{side}-policy.toml").read_bytes())
+        written = "".join(p.read_text() for p in (pair.agents.folder / folder).glob("*.jsonl"))
+        assert f'"policy":"{policy.hexdigest()}"' in written
     trail = "".join(p.read_text() for p in (pair.agents.folder / "outer/audit").glob("*.jsonl"))
     assert "message_admitted" in trail
     assert "message_type_not_allowed" in trail
