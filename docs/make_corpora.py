@@ -95,7 +95,7 @@ GROUPS = (
                 "Valid and refused: batches, which the outer takes apart before; messages in HL7's "
                 "XML encoding; letters "
                 "as separators; "
-                "a message without its first separators."
+                "a message without its first separators; a value without its type (OBX-2)."
             ),
         ),
     ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import TYPE_CHECKING, Final, Literal
 
 from ferry_format.reasons import (
@@ -18,7 +19,7 @@ from ferry_format.reasons import (
 )
 from validators import archives
 from validators.characters import find_forbidden
-from validators.file_types import starts_as
+from validators.file_types import starts_as, starts_as_any
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -39,17 +40,42 @@ FileType = Literal[
     "video/mp4",
 ]
 _TEXT: Final = "text/plain"
-_MAY_BE_TEXT: Final = ("application/pdf", "image/gif", "text/rtf")
-"""Types of which a whole file can be written in letters: such a file is not text all the same."""
+_IN_LETTERS: Final = re.compile(r"\s*(?:%PDF-|GIF8[79]a|\{\\rtf)")
+"""How files begin that can be written in letters alone: such a file is not text all the same."""
 _DICOM: Final = "application/dicom"
 _PREAMBLE_BYTES: Final = 128
 _OTHER_NAMES: Final = {"image/jpg": "image/jpeg", "application/rtf": "text/rtf"}
 _WHITE_SPACE: Final = dict.fromkeys(map(ord, " \t\r\n"))
+DIGITS_MIN: Final = 10
+"""Fewer digits of base64 are no file of any type."""
+_BASE64_TEXT: Final = re.compile(
+    r"[ \t\r\n]*(?:(?i:data):[^,]*,)?([A-Za-z0-9+/_ \t\r\n-]*+)[= \t\r\n]*"
+)
+"""In both alphabets of RFC 4648, whether padded or not; also a whole data: URL."""
+_HEAD_DIGITS: Final = 180
+"""What the signature that lies deepest needs: DICOM's, 132 bytes."""
 
 
 def without_white_space(text: str) -> str:
     """Base64 without the line breaks that senders put in it."""
     return text.translate(_WHITE_SPACE)
+
+
+def hides_file(text: str) -> bool:
+    """Whether what passes for a text is base64, in any spelling, of a file of a known type."""
+    if len(text) < DIGITS_MIN:
+        return False
+    found = _BASE64_TEXT.fullmatch(text)
+    if found is None:
+        return False
+    digits = without_white_space(found[1])
+    head = digits[: min(len(digits), _HEAD_DIGITS) // 4 * 4]
+    return len(digits) >= DIGITS_MIN and starts_as_any(base64.urlsafe_b64decode(head))
+
+
+def is_text(text: str) -> bool:
+    """Whether a text is no file, neither in base64 nor of a type that is written in letters."""
+    return not hides_file(text) and not _IN_LETTERS.match(text)
 
 
 def decoded(digits: str, bytes_max: int, place: str) -> bytes:
@@ -110,10 +136,8 @@ def _is_of(file_type: str, data: bytes) -> bool:
         return False
     if file_type != _TEXT:
         return starts_as(file_type, data)
-    if any(starts_as(each, data.lstrip()) for each in _MAY_BE_TEXT):
-        return False
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         return False
-    return find_forbidden(text) is None
+    return find_forbidden(text) is None and is_text(text)

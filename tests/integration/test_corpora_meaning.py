@@ -52,6 +52,7 @@ REFUSED_VALID: Final = {
     "not_well_formed": {
         "hapi-hl7v2/EncodingCharactersTest_L14.hl7",  # MSH-2 is ~\& : three characters
         "hapi-hl7v2/ExtendedMinLowerLayerProtocolTest_L116.hl7",  # MSH-2 holds U+FFFD: damaged
+        "hapi-hl7v2/ParseInvalidObx2Values_L32.hl7",  # a value in OBX-5, and no type in OBX-2
         "hl7apy/test_to_string_L49.hl7",  # the letter r separates repetitions
     },
 }  # fmt: skip

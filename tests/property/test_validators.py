@@ -33,13 +33,14 @@ STRIPPING = HL7v2Policy(
 VALIDATORS = [HL7v2Validator(policy) for policy in (STRICT, LAX, STRIPPING)]
 SEPARATORS = Separators("|", "^", "~", "\\", "&")
 RULES = EscapeRules("\\", UTF_8, any_text=False, hex_line_breaks=False, converting=False)
+LAX_RULES = EscapeRules("\\", UTF_8, any_text=True, hex_line_breaks=True, converting=False)
 MSH = "MSH|^~\\&|HIS|H|EMR|H|2026||ADT^A01|4711|P|2.5"
 
 leaf = st.text(st.sampled_from("ab1 患é亅\"'%"), max_size=4) | st.sampled_from(["\\F\\", "\\.br\\"])
 field = st.lists(leaf | st.sampled_from("^~&"), max_size=8).map("".join)
 segment = st.builds(
     lambda name, fields: "|".join([name, *fields]),
-    st.sampled_from(["PID", "NTE", "ZZ1", "OBX"]),
+    st.sampled_from(["PID", "NTE", "ZZ1", "OBX|1|ST"]),
     st.lists(field, max_size=6),
 )
 end = st.sampled_from(["\r", "\n", "\r\n", "\r\r\n"])
@@ -97,12 +98,28 @@ def test_lines_that_are_taken_together_are_what_each_of_them_is_by_itself(
         assert [segment.name for segment in one_by_one] == [line[:3] for line in lines]
 
 
-@given(message, st.sampled_from(["ED", "ed", " eD", "\t ED ", "E", "ST"]))
-def test_a_text_without_any_file_is_told_in_one_search(text: str, kind: str) -> None:
-    text = fold_segment_ends(f"{text}\rOBX|1|{kind}|x\r")
-    model = parse(text, SEPARATORS, LAX, RULES)
-    if not files.may_hold_files(rebuild(model), "|"):
+@given(
+    st.lists(
+        st.sampled_from(["ED", "eD", " ED", "E", "ST", "FT", "", "&ED", "X", "\\X4544\\"])
+        | st.text(st.sampled_from("ED~^&\\ "), max_size=3)
+    ),
+    st.lists(
+        st.sampled_from(
+            ["^", "^^^", "~", "&", "Base64", "hex", "Ba\\X73\\e64", "H\\.br\\ex", " ", "中", "1.5"]
+        )
+        | st.sampled_from(["JVBERi0x", "JVBE", "Ri0xLjQ=", "\\X4a\\VBERi0xLjQ", "\\.br\\", "/9j/"]),
+        max_size=8,
+    ).map("".join),
+)
+def test_a_text_without_any_file_is_told_in_one_search(kinds: list[str], value: str) -> None:
+    observations = [f"OBX|1|{kind}|X||{value}||||||F" for kind in kinds]
+    text = "\r".join([MSH, *observations, f"OBX|2|ST|X||{value}", ""])
+    model = parse(text, SEPARATORS, LAX, LAX_RULES)
+    if not files.may_hold_files(rebuild(model), SEPARATORS):
         assert not any(map(files.holds_files, model.segments))
+    for number, each in enumerate(model.segments, 1):
+        if each.name == "OBX" and not files.holds_files(each):
+            assert files.checked(each, number, STRICT) == each
 
 
 @given(message, st.sampled_from(VALIDATORS))

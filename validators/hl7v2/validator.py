@@ -179,7 +179,7 @@ class HL7v2Validator:
         return Message(message.separators, tuple(segments))
 
     def _with_checked_files(self, message: Message) -> Message:
-        if not files.may_hold_files(rebuild(message), message.separators.field):
+        if not files.may_hold_files(rebuild(message), message.separators):
             return message
         segments = [
             files.checked(segment, number, self._policy) if files.holds_files(segment) else segment

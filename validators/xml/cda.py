@@ -41,8 +41,28 @@ _REQUIRED_VALUES: Final = (
     ("confidentialityCode", "code"),
 )
 _REQUIRED_PARTS: Final = ("recordTarget", "author", "custodian")
+_ONCE: Final = (
+    "typeId",
+    "id",
+    "code",
+    "title",
+    "effectiveTime",
+    "confidentialityCode",
+    "languageCode",
+    "setId",
+    "versionNumber",
+    "copyTime",
+    "dataEnterer",
+    "custodian",
+    "legalAuthenticator",
+    "componentOf",
+    "component",
+)
+"""What a document has at most once (CDA R2, 4.2): of two, a receiver might read the other."""
 _CONTROL_ID_CHARS_MAX: Final = 199
 _BASE64: Final = "B64"
+_TEXT: Final = (None, "TXT")
+"""Without a representation, data is text (HL7 Version 3, data types, ED)."""
 
 
 def check(root: _Element, policy: CdaPolicy) -> None:
@@ -53,6 +73,22 @@ def check(root: _Element, policy: CdaPolicy) -> None:
     """
     if root.tag != _DOCUMENT:
         raise Refused(MESSAGE_TYPE_NOT_ALLOWED, "no ClinicalDocument")
+    _check_header(root)
+    if policy.standard == "WS/T 500":
+        _check_shared(root)
+    if policy.documents != "any" and document_code(root) not in policy.documents:
+        raise Refused(MESSAGE_TYPE_NOT_ALLOWED, "code")
+    if policy.templates != "any":
+        named = {each.get("root") for each in root.findall(f"{_HL7}templateId")}
+        if named.isdisjoint(policy.templates):
+            raise Refused(MESSAGE_TYPE_NOT_ALLOWED, "templateId")
+    _check_files(root, policy)
+
+
+def _check_header(root: _Element) -> None:
+    for name in _ONCE:
+        if len(root.findall(f"{_HL7}{name}")) > 1:
+            raise Refused(NOT_WELL_FORMED, f"{name}: more than one")
     type_id = root.find(f"{_HL7}typeId")
     if (
         type_id is None
@@ -65,15 +101,6 @@ def check(root: _Element, policy: CdaPolicy) -> None:
     for name in _REQUIRED_PARTS:
         if root.find(f"{_HL7}{name}") is None:
             raise Refused(HEADER_INCOMPLETE, name)
-    if policy.standard == "WS/T 500":
-        _check_shared(root)
-    if policy.documents != "any" and document_code(root) not in policy.documents:
-        raise Refused(MESSAGE_TYPE_NOT_ALLOWED, "code")
-    if policy.templates != "any":
-        named = {each.get("root") for each in root.findall(f"{_HL7}templateId")}
-        if named.isdisjoint(policy.templates):
-            raise Refused(MESSAGE_TYPE_NOT_ALLOWED, "templateId")
-    _check_files(root, policy)
 
 
 def _check_shared(root: _Element) -> None:
@@ -121,8 +148,20 @@ def _check_files(root: _Element, policy: CdaPolicy) -> None:
     for body in root.iter(f"{_HL7}nonXMLBody"):
         _check_body(body, policy)
     for element in root.iter("*"):
-        if element.get("representation") == _BASE64:
+        representation = element.get("representation")
+        if representation == _BASE64:
             _check_file(element, policy)
+        else:
+            _check_text(element, representation)
+
+
+def _check_text(element: _Element, representation: str | None) -> None:
+    """An element that is no base64 by its own word, and must then hold none."""
+    if representation not in _TEXT or element.get("compression") is not None:
+        raise Refused(ATTACHMENT_NOT_ALLOWED, f"representation in {QName(element).localname}")
+    own_text = "".join([element.text or "", *(child.tail or "" for child in element)])
+    if not all(map(embedded.is_text, (own_text, *map(str, element.attrib.values())))):
+        raise Refused(ATTACHMENT_NOT_ALLOWED, f"a file as text in {QName(element).localname}")
 
 
 def _check_body(body: _Element, policy: CdaPolicy) -> None:

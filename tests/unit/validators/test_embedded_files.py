@@ -81,7 +81,7 @@ def test_a_file_of_another_type_is_refused(value: str) -> None:
 
 
 def test_no_file_crosses_where_none_is_named() -> None:
-    for kind in ("ED", " ed", "ED^x"):
+    for kind in ("ED", "ed"):
         payload = oru(f"LIS^application^pdf^Base64^{digits(PDF)}", kind)
         assert reason(judged(payload)) == "attachment_not_allowed"
     assert isinstance(judged(oru("a^b^c^d^e", "CE")), Accepted)
@@ -178,3 +178,66 @@ def test_another_file_in_a_named_field_is_refused(value: object, why: str) -> No
     assert reason(verdict) == why
     assert isinstance(verdict, Rejected)
     assert verdict.place.startswith(("/report/pdf", "/images/*/data"))
+
+
+@pytest.mark.parametrize(
+    "kind", ["&ED", "^ED", "ST~ED", "\\X4544\\", "", " ED", "E", "EDED", "E D", "E\\.br\\D"]
+)
+def test_a_filled_observation_has_one_plain_value_type(kind: str) -> None:
+    for value in (f"LIS^application^pdf^Base64^{digits(PDF)}", "5", "text"):
+        verdict = judged(oru(value, kind), **ALLOWING)
+        assert reason(verdict) == "not_well_formed"
+        assert isinstance(verdict, Rejected)
+        assert verdict.place == "OBX-2 (segment 2)"
+    assert isinstance(judged(oru("", kind)), Accepted)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"LIS^application^pdf^Base64^{digits(PDF)}",
+        f"^^^ base64 ^{digits(PROGRAM)}",
+        f"^^^Base\\X36\\4^{digits(PROGRAM)}",
+        f"^^^&Base64^{digits(PROGRAM)}",
+        f"^^^HEX^{PDF.hex()}",
+        f"^^^Base64^!{digits(PDF)}",
+        digits(PDF),
+        digits(PDF).rstrip("="),
+        f"a^b&{digits(PDF)}",
+        f"text~{digits(PDF)}",
+        f"{digits(PDF)[:3]} {digits(PDF)[3:]}",
+        f"{digits(PDF)[:5]}\\.br\\{digits(PDF)[5:]}",
+        f"\\X4A\\{digits(PDF)[1:]}",
+        f"data:application/pdf;base64,{digits(PDF)}",
+        digits(bytes(128) + b"DICM and more"),
+        digits(b"\x1f\x8b\x08\0\0\0\0\0"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["ST", "TX", "FT", "CE", "XYZ", "RP"])
+def test_a_file_is_judged_as_one_whatever_its_value_type(value: str, kind: str) -> None:
+    assert reason(judged(oru(value, kind))) == "attachment_not_allowed"
+    png_only = judged(oru(value, kind), attachments=["image/png"])
+    assert reason(png_only) in {"attachment_not_allowed", "not_well_formed"}
+
+
+def test_a_file_of_a_named_type_crosses_under_another_value_type() -> None:
+    text = digits(PDF)
+    for value in (text, f"LIS^application^pdf^Base64^{text}", f"note&{text}^b"):
+        verdict = judged(oru(value, "TX"), **ALLOWING)
+        assert isinstance(verdict, Accepted)
+        assert value.encode() in verdict.payload
+    broken = judged(oru(f"{text[:4]}\\.br\\{text[4:]}", "TX"), **ALLOWING)
+    assert isinstance(broken, Accepted)
+    assert text.encode() in broken.payload
+
+
+@pytest.mark.parametrize(
+    "value", ["5.0", "Staphylococcus aureus", "POSITIVE", "a" * 200, "20261124080000", "^^^HEX"]
+)
+def test_what_only_resembles_base64_is_text(value: str) -> None:
+    assert isinstance(judged(oru(value, "ST")), Accepted)
+
+
+@pytest.mark.parametrize("data", [digits(PDF), f"{digits(PDF)[:4]}\\.br\\{digits(PDF)[4:]}"])
+def test_a_text_that_is_base64_of_a_file_is_no_text(data: str) -> None:
+    assert reason(judged(oru(f"^TEXT^plain^A^{data}"), **ALLOWING)) == "attachment_not_allowed"
