@@ -21,9 +21,12 @@ _UNITS: Final = ROOT / "deploy" / "systemd"
 _MAINTAINER: Final = "message-ferry developers <packages@message-ferry.invalid>"
 _DOCUMENTS: Final = (
     "operating.md",
+    "operating.zh-CN.md",
     "runbooks.md",
+    "runbooks.zh-CN.md",
     "metrics.md",
     "configuration.md",
+    "deidentification.md",
     "delivery.md",
     "threat-model.md",
 )

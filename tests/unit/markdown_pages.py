@@ -16,6 +16,7 @@ PAGES = sorted(
         ROOT / "validators/README.md",
         ROOT / "validators/profiles/README.md",
         ROOT / "ferry_format/SPEC.md",
+        ROOT / "deploy/debian/carried/INSTALL.md",
     ]
 )
 
