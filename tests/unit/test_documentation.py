@@ -47,6 +47,7 @@ PATH = re.compile(rf"^(?:{'|'.join(FOLDERS)})/[\w./*-]*$")
 REASON_TABLE = re.compile(
     r"^\| (?:reason|\u539f\u56e0) \|[^\n]*\n\| ---[^\n]*\n((?:\|[^\n]*\n)+)", re.MULTILINE
 )
+MODULE = re.compile(r"^\w+\.py$")
 ALERT = re.compile(r"\bFerry(?:[A-Z][a-z]+)+\b")
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=name)
@@ -68,6 +69,11 @@ def words_of_the_source() -> frozenset[str]:
     return frozenset(re.findall(r"\w+", source())) | {
         file.stem for folder in FOLDERS for file in (ROOT / folder).rglob("*")
     }
+
+
+@cache
+def module_names() -> frozenset[str]:
+    return frozenset(file.name for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
 
 
 @cache
@@ -122,6 +128,12 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_every_file_of_the_repository_that_is_named_exists(page: Path) -> None:
     for path in filter(PATH.match, inline_codes(read(page))):
         assert path in BUILT or any(ROOT.glob(path.rstrip("/"))), path
+
+
+@every_page
+def test_every_module_that_is_named_exists(page: Path) -> None:
+    named = {code for code in inline_codes(read(page)) if MODULE.match(code)}
+    assert named <= module_names()
 
 
 @every_page
