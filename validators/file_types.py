@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 _ANYTHING: Final = "application/octet-stream"
@@ -22,6 +23,16 @@ _SIGNATURES: Final[dict[str, tuple[tuple[int, bytes], ...]]] = {
 }
 """By type: where one of which bytes stand. TIFF has two byte orders, and BigTIFF two more."""
 
+_ANY_START: Final = re.compile(
+    b"|".join(
+        b".{%d}%s" % (at, re.escape(start))
+        for media_type, signatures in _SIGNATURES.items()
+        if media_type != _ANYTHING
+        for at, start in signatures
+    ),
+    re.DOTALL,
+)
+
 
 def starts_as(media_type: str, data: bytes) -> bool:
     """Whether a file that begins with `data` can be of this type."""
@@ -30,4 +41,4 @@ def starts_as(media_type: str, data: bytes) -> bool:
 
 def starts_as_any(data: bytes) -> bool:
     """Whether `data` begins as a file of any type that is known here."""
-    return any(starts_as(media_type, data) for media_type in _SIGNATURES if media_type != _ANYTHING)
+    return _ANY_START.match(data) is not None

@@ -159,9 +159,14 @@ def _check_text(element: _Element, representation: str | None) -> None:
     """An element that is no base64 by its own word, and must then hold none."""
     if representation not in _TEXT or element.get("compression") is not None:
         raise Refused(ATTACHMENT_NOT_ALLOWED, f"representation in {QName(element).localname}")
-    own_text = "".join([element.text or "", *(child.tail or "" for child in element)])
-    if not all(map(embedded.is_text, (own_text, *map(str, element.attrib.values())))):
-        raise Refused(ATTACHMENT_NOT_ALLOWED, f"a file as text in {QName(element).localname}")
+    own_text = element.text or ""
+    if len(element):
+        own_text += "".join([child.tail or "" for child in element])
+    for text in (own_text, *element.attrib.values()):
+        # Most are shorter: asking that first halves what the check costs.
+        if len(text) >= embedded.DIGITS_MIN and not embedded.is_text(str(text)):
+            place = f"a file as text in {QName(element).localname}"
+            raise Refused(ATTACHMENT_NOT_ALLOWED, place)
 
 
 def _check_body(body: _Element, policy: CdaPolicy) -> None:
