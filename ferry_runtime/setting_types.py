@@ -65,7 +65,7 @@ def _credential(name: str) -> str:
         raise Mistake(
             NO_CREDENTIALS,
             "Add LoadCredential= to the unit, or name the file's path. "
-            "By hand: set CREDENTIALS_DIRECTORY to the folder of the secrets.",
+            "By hand: use sudo, or set CREDENTIALS_DIRECTORY to the folder of the secrets.",
         )
     return str(Path(folder) / name)
 

@@ -68,6 +68,7 @@ WITHIN_S: Final = 11.0
 WAIT_S_MAX: Final = 8.0
 STATE_BYTES_MIN: Final = 256 * 1024 * 1024
 
+_VERIFIER_UNIT: Final = "ferry-inner-verifier.service"
 _HERE: Final = Side.INNER
 _LOOK_S: Final = 0.25
 _PROBE_S: Final = 7.0
@@ -310,7 +311,7 @@ def _medium_in_use(medium: MediumSection, parts: InnerParts, wait_s: float) -> I
     if not medium.path.exists():
         return
     seen = medium_looks.look_at(medium.path)
-    user = _agent_user(parts)
+    user = None if parts.agent is None else host.owner(parts.agent.state_dir, _VERIFIER_UNIT)
     if user is not None:
         closed = host.closed_to(user, medium.path, os.R_OK | os.X_OK)
         yield from verdicts.of_closed(Area.MEDIUM, medium.path, closed, user, "read", Side.MEDIUM)

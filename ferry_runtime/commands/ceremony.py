@@ -53,6 +53,7 @@ def ceremony(
     security administrator, on a computer that is neither host.
     """
     asks = not yes
+    _see_apart(key_file, outer, inner)
     drafts = {
         side: read_policy(folder / first_setup.POLICY)
         for side, folder in (("outer", outer), ("inner", inner))
@@ -152,6 +153,17 @@ def _public(key: KeyFile) -> PublicKey:
     if key.public is None:
         raise Mistake(f"{key.name} has no public part", "Name a public key's file")
     return key.public
+
+
+def _see_apart(key_file: Path, outer: Path, inner: Path) -> None:
+    """The secret key is on no stick that the folders travel on. Raises Mistake."""
+    place = key_file.resolve().parent
+    for folder in (outer.resolve(), inner.resolve()):
+        if place in (folder, folder.parent):
+            raise Mistake(
+                f"your secret key {key_file} would lie beside {folder}, and travel with it",
+                "Run this in a folder of your own, or name another place by --key",
+            )
 
 
 def _admin_key(path: Path) -> KeyFile:

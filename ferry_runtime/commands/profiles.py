@@ -67,13 +67,14 @@ def show(profile: Profile) -> None:
 @click.option(
     "--dir",
     "folder",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    type=click.Path(path_type=Path, file_okay=False),
     default=".",
     show_default=True,
-    help="Where to.",
+    help="Where to; made if it is not there.",
 )
 def samples(profile: Profile, folder: Path) -> None:
     """Write PROFILE's samples into a folder: messages to try a channel with. No real patient's."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name, payload in profile.accepted.items():
         _write(folder / f"accepted.{name}", payload)
     for refusal in profile.refused:

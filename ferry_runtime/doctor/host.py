@@ -1,17 +1,21 @@
 """What a host is like: mounts, room, clock, listeners, locks, rights. Observes, decides nothing.
 
-Reads /proc and metadata only; takes no lock, binds no port, and so disturbs no agent.
+Reads /proc and metadata, and asks systemd about a unit; takes no lock, binds no port, and so
+disturbs no agent.
 """
 
 from __future__ import annotations
 
 import ctypes
+import grp
 import ipaddress
 import os
 import pwd
 import re
+import shutil
 import stat
 import struct
+import subprocess
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -30,6 +34,7 @@ _LISTEN: Final = "0A"
 _TIMEX_BYTES: Final = 256
 _TIME_ERROR: Final = 5
 _ANY_HOST: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
+_SYSTEMD_S: Final = 2.0
 _OCTAL: Final = re.compile(r"\\([0-7]{3})")
 
 
@@ -236,19 +241,45 @@ def find_lock_holder(locks: str, inode: int) -> int | None:
     return None
 
 
-def owner(path: Path) -> User | None:
-    """The user to whom `path` belongs, with that user's groups; None if `path` is not there."""
+def owner(path: Path, unit: str | None = None) -> User | None:
+    """The user to whom `path` belongs, with that user's groups; None if `path` is not there.
+
+    `unit`: a service of systemd's that runs as that user; the groups that it adds count too.
+    """
     try:
         status = path.stat()
     except OSError:
         return None
     uid = status.st_uid
+    added = frozenset[int]() if unit is None else _groups_of(unit)
     try:
         entry = pwd.getpwuid(uid)
         groups = frozenset(os.getgrouplist(entry.pw_name, entry.pw_gid))
-        return User(uid, entry.pw_gid, groups)
+        return User(uid, entry.pw_gid, groups | added)
     except KeyError:
-        return User(uid, status.st_gid, frozenset({status.st_gid}))
+        return User(uid, status.st_gid, frozenset({status.st_gid}) | added)
+
+
+def _groups_of(unit: str) -> frozenset[int]:
+    """What a unit's SupplementaryGroups= names, as far as it is known; nothing without systemd."""
+    found = set[int]()
+    for word in _asked_of_systemd(unit, "SupplementaryGroups").split():
+        with suppress(KeyError):
+            found.add(int(word) if word.isdecimal() else grp.getgrnam(word).gr_gid)
+    return frozenset(found)
+
+
+def _asked_of_systemd(unit: str, setting: str) -> str:
+    program = shutil.which("systemctl")
+    if program is None:
+        return ""
+    with suppress(OSError, subprocess.TimeoutExpired):
+        return subprocess.run(  # noqa: S603 - systemd's own program, with words of ours
+            [program, "show", f"--property={setting}", "--value", "--", unit],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+            timeout=_SYSTEMD_S,
+        ).stdout  # fmt: skip
+    return ""
 
 
 def user_name(uid: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import grp
 import os
 import socket
 from datetime import UTC, datetime
@@ -122,6 +123,25 @@ def test_the_folder_that_shuts_a_user_out_is_named(tmp_path: Path) -> None:
     assert host.closed_to(NOBODY, inner, os.W_OK) == (first or inner)
     (tmp_path / "a").chmod(0o700)
     assert host.closed_to(NOBODY, inner, os.R_OK) == (first or tmp_path / "a")
+
+
+def test_the_groups_that_systemd_adds_to_a_unit_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(
+        '#!/bin/sh\n[ "$5" = agent.service ] && echo "daemon 54321 no-such-group"\n'
+    )
+    systemctl.chmod(0o755)
+    own = host.owner(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    seen, other = host.owner(tmp_path, "agent.service"), host.owner(tmp_path, "other.service")
+    assert own is not None
+    assert seen is not None
+    assert seen.groups == own.groups | {grp.getgrnam("daemon").gr_gid, 54321}
+    assert other == own
+    systemctl.unlink()
+    assert host.owner(tmp_path, "agent.service") == own
 
 
 def test_the_clock_is_read_and_not_set() -> None:

@@ -213,6 +213,18 @@ def test_drafts_that_do_not_fit_are_not_signed(hosts: Hosts, old: str, new: str,
     assert not list(hosts.root.rglob("*.sig"))
 
 
+@pytest.mark.parametrize("place", ["outer/safe.key", "inner/handover/safe.key"])
+def test_the_secret_key_is_not_made_where_the_folders_travel(hosts: Hosts, place: str) -> None:
+    outer = hosts.outer(*hosts.paths("outer"))
+    inner = hosts.inner(*hosts.paths("inner"), *hosts.sinks())
+    typed = ["--sender", *WORDS.findall(outer.output), "--receiver", *WORDS.findall(inner.output)]
+    refused = hosts.ceremony("--yes", *typed, "--key", hosts.at(place))
+    assert isinstance(refused.exception, Mistake)
+    assert "travel with it" in str(refused.exception)
+    assert not Path(hosts.at(place)).exists()
+    assert not list(hosts.root.rglob("*.sig"))
+
+
 def test_the_ceremony_goes_on_where_it_was(hosts: Hosts) -> None:
     sender, _ = hosts.signed()
     policy = Path(hosts.at("outer/handover/policy.toml")).read_text()

@@ -61,6 +61,11 @@ def test_an_unknown_profile_is_told_with_those_that_there_are(run: Run) -> None:
     assert "payment" in err
 
 
+def test_the_folder_for_samples_is_made(run: Run, tmp_path: Path) -> None:
+    assert run("samples", "registration", "--dir", tmp_path / "new" / "samples")[0] == 0
+    assert list((tmp_path / "new" / "samples").iterdir())
+
+
 def test_samples_are_written_byte_for_byte_and_over_nothing_else(run: Run, tmp_path: Path) -> None:
     profile = load("registration")
     (file, payload), *_ = profile.accepted.items()
