@@ -165,6 +165,17 @@ def verified(folder: Path, side: Side) -> Manifest:
     return manifest
 
 
+def owner_of(state_dir: Path) -> os.stat_result:
+    """Whose what is restored into a state folder will be. Raises Mistake if there is none."""
+    try:
+        return state_dir.stat()
+    except FileNotFoundError:
+        raise Mistake(
+            f"{state_dir} is not there",
+            "Install the package, or mount or make that folder, and give it to the agent's user",
+        ) from None
+
+
 def put_back(folder: Path, file: BackupFile, target: Path, owner: os.stat_result) -> None:
     """Copy one file of a verified backup to `target`, durably, for `owner`, with its old mode.
 

@@ -59,10 +59,11 @@ def restore(folder: Path, state_dir: Path) -> str:
             raise Mistake(
                 f"{path} is there already", "Restore into a state folder without any, or move it"
             )
+    owner = backup.owner_of(state_dir)
     manifest = backup.verified(folder, "inner")
     # The journal last: without it no process of the agent goes on from a restore that broke off.
     for file in sorted(manifest.files, key=lambda one: one.path == JOURNAL_NAME):
-        backup.put_back(folder, file, state_dir / file.path, state_dir.stat())
+        backup.put_back(folder, file, state_dir / file.path, owner)
     return manifest.made
 
 

@@ -37,8 +37,9 @@ def back_up(spool_path: Path, medium_path: Path, agent: str, folder: Path, now: 
 def restore(folder: Path, state_dir: Path, now: datetime) -> Path:
     """Put a backup's spool beside the place of the agent's own; returns where it lies.
 
-    Raises Refused(BAD_BACKUP) or OSError.
+    Raises Refused(BAD_BACKUP), Mistake or OSError.
     """
+    owner = backup.owner_of(state_dir)
     manifest = backup.verified(folder, "outer")
     spool = Spool.open_read_only(folder / _SPOOL_NAME)
     kept = kept_name(state_dir / _SPOOL_NAME, spool.head().stream_id, now)
@@ -46,7 +47,7 @@ def restore(folder: Path, state_dir: Path, now: datetime) -> Path:
     for file in sorted(manifest.files, key=lambda one: one.path == _SPOOL_NAME):
         below = PurePosixPath(file.path)
         target = kept if len(below.parts) == 1 else large_folder(kept) / below.name
-        backup.put_back(folder, file, target, state_dir.stat())
+        backup.put_back(folder, file, target, owner)
     return kept
 
 

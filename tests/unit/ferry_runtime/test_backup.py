@@ -105,6 +105,13 @@ def test_a_planted_link_brings_nothing_into_a_backup(
     assert not (tmp_path / "backup" / "manifest.json").exists()
 
 
+def test_a_state_folder_that_is_missing_is_told(tmp_path: Path) -> None:
+    with pytest.raises(Mistake, match="is not there") as told:
+        backup.owner_of(tmp_path / "state")
+    assert "Install the package" in told.value.action
+    assert backup.owner_of(tmp_path).st_uid == os.geteuid()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_another_users_file_is_no_part_of_it_and_a_restore_is_the_agents(
     state: Path, tmp_path: Path
