@@ -313,7 +313,7 @@ def test_garbage_under_lawful_names_is_quarantined_and_holds_nothing_up(pair: Fa
         pair.insist(20)
         pair.check_promise()
         pair.until(lambda: pair.quarantined > quarantined + 8)
-        told = pair.command("inner_agent", "quarantine").stdout
+        told = pair.command("inner_agent", "quarantine", "--limit", "1000").stdout
         assert str(first) in told.split()
         pair.insist(3)
         pair.check_promise()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import errno
+import os
 import platform
 import socket
 import subprocess
@@ -164,3 +165,19 @@ def test_each_further_layer_holds_by_itself(layer: str, outcomes: list[str]) -> 
     if problem != "None":
         pytest.skip(f"this host permits no {layer}: {problem}")
     assert found == outcomes
+
+
+@pytest.mark.needs_root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_a_worker_keeps_no_filesystem_that_the_host_unmounts(tmp_path: Path) -> None:
+    """A medium that cannot be let go of cannot be repaired, or taken out."""
+    medium = tmp_path / "medium"
+    medium.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(medium)], check=True)
+    try:
+        pool = WorkerPool({"adt": SPEC})
+    finally:
+        subprocess.run(["umount", str(medium)], check=True)
+    with pool:
+        for pid in pool.process_ids:
+            assert str(medium) not in Path(f"/proc/{pid}/mountinfo").read_text()
