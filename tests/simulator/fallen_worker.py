@@ -23,7 +23,7 @@ class Fallen:
             exec(payload, scope)
         return Accepted(repr(scope.get("answer")).encode(), "fallen", None)
 
-worker.build = lambda *_: Fallen()
+worker.build_spec = lambda *_: Fallen()
 worker.main()
 """
 COMMAND: Final = (sys.executable, "-I", "-c", _PROGRAM)

@@ -80,6 +80,7 @@ class PoolInMemory:
 
     def __init__(self) -> None:
         self.dicom: dict[str, Validator] = {}
+        self.prefix = b"rebuilt:"
         self.slow: dict[bytes, float] = {}
         self.failing: Exception | None = None
         self.seen: list[bytes] = []
@@ -95,7 +96,7 @@ class PoolInMemory:
             return Rejected(reasons.SEGMENT_NOT_ALLOWED, "segment 2")
         header = read_header(payload)
         control_id = header.control_id if header is not None else None
-        return Accepted(b"rebuilt:" + payload, "ADT^A01", control_id)
+        return Accepted(self.prefix + payload, "ADT^A01", control_id)
 
 
 class PublisherInMemory:
