@@ -61,7 +61,7 @@ def inner_host_lost(pair: Pair) -> str:
 def test_an_inner_restored_on_a_new_host_delivers_everything_once(pair: Pair) -> None:
     with SteadyTraffic(pair) as traffic:
         traffic.goes_on(20)
-        traffic.collect()
+        until(pair.agents, lambda: traffic.collect() > 0)
         done(pair, "inner", "backup", pair.agents.folder / "backup")
         traffic.goes_on(20)
         until(pair.agents, lambda: traffic.collect() > 30)

@@ -58,7 +58,7 @@ def _nested() -> bytes:
 def damaged(draw: st.DrawFn) -> bytes:
     data = bytearray(draw(st.sampled_from(instances())))
     for _ in range(draw(st.integers(0, 4))):
-        at = draw(st.integers(120, len(data) - 1))
+        at = draw(st.integers(min(120, len(data) - 1), len(data) - 1))
         match draw(st.sampled_from(["flip", "cut", "put", "end"])):
             case "flip":
                 data[at] = draw(st.integers(0, 255))
