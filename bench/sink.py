@@ -1,7 +1,8 @@
 """An MLLP receiver in a process of its own; writes when each message's first byte arrived.
 
-It answers AA to everything. The record is written when it is told to end. Whoever connects to its
-second port gets a byte for each message that arrives.
+`python -m bench.sink PORT RECORD [WATCH_PORT]`. It answers AA to everything. The record is written
+when it is told to end. Whoever connects to the second port gets a byte for each message that
+arrives.
 """
 
 from __future__ import annotations
@@ -86,8 +87,9 @@ async def serve(port: int, watch_port: int, arrived: list[tuple[str, float]]) ->
 def main() -> None:
     """Receive, then write the record."""
     arrived: list[tuple[str, float]] = []
-    uvloop.run(serve(int(sys.argv[1]), int(sys.argv[2]), arrived))
-    Path(sys.argv[3]).write_text(json.dumps(arrived))
+    port, out, *watch_port = sys.argv[1:]
+    uvloop.run(serve(int(port), int(watch_port[0]) if watch_port else 0, arrived))
+    Path(out).write_text(json.dumps(arrived))
 
 
 if __name__ == "__main__":

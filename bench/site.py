@@ -38,7 +38,7 @@ class Site:
         self._receiver = subprocess.Popen(
             [
                 *(sys.executable, "-m", "bench.sink"),
-                *(str(sink_port), str(self._watch_port), str(self._arrived)),
+                *(str(sink_port), str(self._arrived), str(self._watch_port)),
             ],
             cwd=ROOT,
         )
