@@ -46,7 +46,7 @@ _LINE_BREAKS: Final = (".br", "X0D", "X0A", "X0D0A")
 def may_hold_files(text: str, separators: Separators) -> bool:
     """Whether `checked` may find anything in a message's text: False is certain.
 
-    One search through the text costs a tenth of looking at each of its segments.
+    One search through the text costs less than looking at each of its segments.
     """
     return _suspicious(separators).search(text) is not None
 

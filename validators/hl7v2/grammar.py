@@ -153,7 +153,8 @@ class _SegmentParser:
         """Whether every line but the first is a segment that `segment` would leave as it is.
 
         Asked of all lines at once, since most messages are so: each question costs about as much
-        for a line as for a message. 2 kB in 30 segments take 25 instead of 60 µs.
+        for a line as for a message. Parsing 2 kB in 30 segments took 68 instead of 126 µs on a busy
+        machine.
         """
         if max(map(len, lines)) >= self._short:
             return False
