@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 FUZZ_SECONDS ?= 1800
+TEST_CORES ?= 2
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
@@ -97,8 +98,8 @@ lint: setup ## Style, format, types, who imports whom, no traces of a machine in
 	  echo "make: tracked files name a path of one machine, or where packages come from" >&2; exit 1; \
 	fi
 
-test: setup packages ## The whole test suite (ARGS="tests/unit -k name" for a part)
-	$(BIN)/python -m pytest $(ARGS)
+test: setup packages ## The whole test suite, on two cores (ARGS="tests/unit -k name" for a part)
+	$(BIN)/python -m pytest --numprocesses $(TEST_CORES) --dist loadfile $(ARGS)
 
 deb: setup ## Debian packages of both agents, for Debian 12 and 13, in dist/
 	$(BIN)/python -m deploy.debian.build

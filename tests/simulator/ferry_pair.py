@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +29,9 @@ from ferry_runtime.policy import sign
 from tests.simulator.namespaces import Namespace
 
 _T = TypeVar("_T")
+_LOWEST, _BELOW = 10_000, 32_768
+_FIRST = random.randrange(_LOWEST, _BELOW)
+_PORTS = iter([*range(_FIRST, _BELOW), *range(_LOWEST, _FIRST)])
 LANE = "front-to-inside"
 
 
@@ -347,7 +352,12 @@ def _get(url: str) -> str:
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody listens on at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """A port of the loopback that nobody listens on, and that this process gave to nobody before.
+
+    It lies below those that the kernel gives to clients: one of those could be taken by a
+    connection before its server has it.
+    """
+    for port in _PORTS:
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("every port was given away")

@@ -128,8 +128,16 @@ def verdict_on(
         (zipped(("a.zip", ZIP)), "application/zip", ["application/zip"], "attachment_not_allowed"),
         (zipped(("../a", b"x")), "application/zip", ["application/zip"], "attachment_not_allowed"),
         (ZIP + PDF, "application/zip", ["application/zip"], "attachment_not_allowed"),
-        (gzip.compress(ZIP), "application/gzip", ["application/gzip"], "attachment_not_allowed"),
-        (gzip.compress(b"x"), "application/gzip", ["application/gzip"], ""),
+        pytest.param(
+            gzip.compress(ZIP),
+            "application/gzip",
+            ["application/gzip"],
+            "attachment_not_allowed",
+            id="archive in gzip",
+        ),
+        pytest.param(
+            gzip.compress(b"x"), "application/gzip", ["application/gzip"], "", id="text in gzip"
+        ),
     ],
 )
 def test_a_file_is_told_by_its_content_and_archives_are_looked_into(
