@@ -31,7 +31,7 @@ FRAME_BYTES_MAX: Final = BATCH_ITEMS_MAX * 4096 + 4 * PAYLOAD_BYTES_MAX
 when its charset changes. Schemas go down in the start frame."""
 _TEXT_CHARS_MAX: Final = 1024
 _ORDER_KEY_BYTES: Final = 32
-_FIELDS_MAX: Final = 4
+_FIELDS_MAX: Final = 5
 _AT_ONCE_BYTES_MAX: Final = 1024 * 1024
 """What msgpack may decode in one step; beyond it, its objects could fill the memory."""
 
