@@ -40,6 +40,7 @@ _FHIR = {
         *("batch-response", "transaction-response"),
     ),
     "request_methods": ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
+    "attachment_urls": "any",
     "attachments": ("application/pdf", "image/jpeg", "image/png", "image/gif", "text/plain"),
 }
 _HL7 = {"hl7v2": {"messages": ["*"], "segments": "any"}}

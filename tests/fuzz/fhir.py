@@ -9,6 +9,7 @@ from tests.fuzz.harness import MARK, Harness, hold, validators
 _OPEN = {
     "resources": "any",
     "extensions": "any",
+    "attachment_urls": ("https://pacs.example/",),
     "narrative": "allow",
     "bundles": ("document", "message", "collection", "batch", "transaction", "searchset"),
     "attachments": ("application/pdf", "text/plain", "image/png"),

@@ -23,7 +23,13 @@ PERMISSIVE: dict[str, dict[str, Any]] = {
         }
     },
     "fhir": {
-        "fhir": {"version": "R4", "resources": "any", "narrative": "allow", "extensions": "any"}
+        "fhir": {
+            "version": "R4",
+            "resources": "any",
+            "narrative": "allow",
+            "extensions": "any",
+            "attachment_urls": "any",
+        }
     },
     "cda": {"xml": {"roots": "any", "elements": "any", "cda": {"documents": "any"}}},
 }

@@ -21,6 +21,7 @@ from validators.verdict import Accepted, Rejected, Verdict
 WIDEST = {
     "resources": "any",
     "extensions": "any",
+    "attachment_urls": "any",
     "narrative": "allow",
     "bundles": (
         *("document", "message", "collection", "batch", "transaction", "history", "searchset"),

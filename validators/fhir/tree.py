@@ -298,7 +298,7 @@ class Walk:
         for group in fhir_type.choices:
             if len(_names_there(built, group)) > 1:
                 raise Refused(SCHEMA_MISMATCH, f"{place}.{group.name}: two at once")
-        if fhir_type.name in files.HOLDERS and "data" in built:
+        if fhir_type.name in files.HOLDERS:
             files.check_holder(built, self._policy, place)
         if fhir_type.name in files.NO_FILES:
             files.check_no_file(built, fhir_type.name, place)

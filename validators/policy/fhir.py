@@ -28,6 +28,14 @@ FhirPath = Annotated[
         "write an element as Patient.name or Observation.valueQuantity",
     ),
 ]
+UrlPrefix = Annotated[
+    str,
+    matches(
+        r"https?://[a-z0-9.-]+(:[0-9]{1,5})?/([A-Za-z0-9_~-][A-Za-z0-9._~-]*/)*",
+        "write where files may lie, as https://pacs.example/wado/: scheme and host in lower case, "
+        "with / at the end",
+    ),
+]
 FhirUri = Annotated[str, matches(r"[^\s|]+", "write a URL, without a version")]
 
 
@@ -81,6 +89,14 @@ class FhirPolicy(PolicyModel):
         ),
     )
     attachments: FileTypes = ()
+    attachment_urls: Literal["any"] | tuple[UrlPrefix, ...] = Field(
+        default=(),
+        description=(
+            "Where an Attachment.url may lead: what its address begins with "
+            '(https://pacs.example/wado/); or "any". A resource of the receiver (Binary/7) and '
+            "urn: always may. What a link leads to never crossed."
+        ),
+    )
     attachment_bytes_max: AttachmentBytesMax = 4 * 1024 * 1024
     bundles: tuple[
         Literal[

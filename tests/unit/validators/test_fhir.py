@@ -67,6 +67,10 @@ def with_file(data: bytes, declared: str = "application/pdf") -> Json:
     return PATIENT | {"photo": [photo]}
 
 
+def with_link(url: str) -> Json:
+    return PATIENT | {"photo": [{"contentType": "image/png", "url": url}]}
+
+
 def bundle(type_: str, *entries: Json, **more: object) -> Json:
     return {"resourceType": "Bundle", "type": type_, "entry": list(entries)} | more
 
@@ -534,3 +538,52 @@ def test_primitives_hold_what_their_type_says(
 ) -> None:
     assert all(primitives.is_valid(type_name, each) for each in good)
     assert not any(primitives.is_valid(type_name, each) for each in bad)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://pacs.example/wado/7?frame=1",
+        "Binary/7",
+        "urn:uuid:0c3151bd-1cbf-4d64-b04d-cd9187a4c6e0",
+    ],
+)
+def test_a_link_leads_to_where_the_channel_says(url: str) -> None:
+    made = judged(with_link(url), attachment_urls=["https://pacs.example/wado/"])
+    assert isinstance(made, Accepted)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example/wado/7",
+        "https://pacs.example.evil.example/wado/7",
+        "https://pacs.example@evil.example/wado/",
+        "https://pacs.example/wado/../admin",
+        "https://pacs.example/wado/%2e%2e/admin",
+        "https://pacs.example/wado/..",
+        "http://pacs.example/wado/7",
+        "//evil.example/x",
+        "/wado/7",
+        "Binary/../../x",
+        "ftp://pacs.example/wado/7",
+    ],
+)
+def test_a_link_that_leads_elsewhere_is_refused(url: str) -> None:
+    listed = {"attachment_urls": ["https://pacs.example/wado/"]}
+    assert refused(with_link(url), **listed) == ("value_not_allowed", "Patient.photo[0].url")
+
+
+def test_without_a_list_no_link_leads_out() -> None:
+    assert refused(with_link("https://pacs.example/1"))[0] == "value_not_allowed"
+    assert isinstance(judged(with_link("https://a/1"), attachment_urls="any"), Accepted)
+    extension = PATIENT | {
+        "extension": [{"url": "http://u", "valueAttachment": {"url": "https://evil.example/"}}]
+    }
+    assert refused(extension, extensions="any")[0] == "value_not_allowed"
+
+
+@pytest.mark.parametrize("prefix", ["https://pacs.example", "pacs.example/", "https://a/../", ""])
+def test_a_prefix_that_could_mean_another_host_is_refused(prefix: str) -> None:
+    with pytest.raises(ValueError, match=r"with / at the end"):
+        validator(attachment_urls=[prefix])
