@@ -31,9 +31,9 @@ SCHEMAS = {"any.json": ANY_SCHEMA}
 
 def judged(policy: ContentPolicy, payload: bytes) -> Verdict:
     judge = build(policy, SCHEMAS)
-    start = time.monotonic()
+    start_s = time.process_time()  # of this process: others may take the machine
     verdict = judge.validate(payload)
-    assert time.monotonic() - start < SECONDS_MAX
+    assert time.process_time() - start_s < SECONDS_MAX
     if isinstance(verdict, Accepted):
         assert judge.validate(verdict.payload) == verdict
     return verdict
