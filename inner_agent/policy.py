@@ -117,7 +117,8 @@ class InnerChannel(Section):
     deidentified: Switch = Field(
         default=False,
         description="Whether a message that still holds an identity number or a mobile number is "
-        "refused, whatever the outer did to it.",
+        "refused, whatever the outer did to it. Of DICOM the texts are looked through; "
+        "content.object cannot have it.",
     )
     content: ContentPolicy = Field(
         description="What is accepted: exactly one of the families hl7v2, json, fhir, xml, "
@@ -158,7 +159,7 @@ class InnerChannel(Section):
 
     @model_validator(mode="after")
     def _objects_are_not_looked_through(self) -> Self:
-        if self.content.objects is not None and self.deidentified:
+        if self.content.object_ is not None and self.deidentified:
             raise Mistake(
                 "has deidentified, but its content is objects, which are not looked through",
                 "Remove it.",

@@ -198,8 +198,7 @@ class Intake:
         if channel.content.dicom is None:
             return await self._cross(submission, channel, read, None)
         assert self._rebuilding is not None
-        with self._rebuilding.collector() as content:
-            rebuilt = await self._rebuilding.rebuild(submission, read, content)
+        async with self._rebuilding.rebuilt(submission, read) as rebuilt:
             return await self._cross(rebuilt.submission, channel, rebuilt.read, rebuilt.verdict)
 
     async def _cross(

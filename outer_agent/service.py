@@ -167,7 +167,7 @@ async def _start(config: OuterConfig, rules: OuterPolicy) -> _Parts:
         _fingerprint_key(config.agent.state_dir),
         clock_ms,
         scan,
-        Rebuilding(pool, config.agent.state_dir),
+        _rebuilding(pools, config, rules),
     )
     surroundings = Surroundings(
         intake, SenderDirectory(rules.senders), metrics, clock_ms, config.agent.state_dir
@@ -281,6 +281,12 @@ def _validation(
         return validation
     asking = [one.name for one in rules.channels if one.deidentification is not None]
     return DeidentifiedValidation(validation, pools[1], asking)
+
+
+def _rebuilding(pools: Sequence[WorkerPool], config: OuterConfig, rules: OuterPolicy) -> Rebuilding:
+    asking = [one.name for one in rules.channels if one.deidentification is not None]
+    deidentification = pools[1] if len(pools) > 1 else None
+    return Rebuilding(pools[0], config.agent.state_dir, deidentification, asking)
 
 
 def _retention(config: OuterConfig) -> Retention:

@@ -3,6 +3,9 @@
 A judgement is a fold: from where it stood and the next bytes to where it stands and the bytes that
 may cross. Where it stands is a value that its asker keeps, so any worker can take the next piece,
 and one that dies costs nobody else's message.
+
+A judge that must know the whole before it writes takes it twice: an answer that is last and has a
+state asks for the object once more, from its beginning, with that state.
 """
 
 from __future__ import annotations

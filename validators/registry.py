@@ -44,7 +44,11 @@ def build_spec(spec: ContentSpec) -> Validator:
     validator = build(spec.policy, spec.schemas, spec.order_by)
     if spec.deidentification is not None:
         return deidentifier(spec.deidentification, spec.policy, validator)
-    return LeftoverCheck(validator, reader(spec.policy)) if spec.deidentified else validator
+    if not spec.deidentified:
+        return validator
+    if spec.policy.dicom is not None:
+        return _looking_through(spec.policy.dicom)
+    return LeftoverCheck(validator, reader(spec.policy))
 
 
 def build(
@@ -81,3 +85,11 @@ def _dicom(policy: DicomPolicy) -> Validator:
     from validators.dicom.validator import DicomValidator
 
     return DicomValidator(policy)
+
+
+def _looking_through(policy: DicomPolicy) -> Validator:
+    """One that also refuses what personal data is left in texts."""
+    from validators.deidentify.dicom_treatment import LookingThrough
+    from validators.dicom.validator import DicomValidator
+
+    return DicomValidator(policy, LookingThrough())

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from ferry_format.keys import KeyKind, generate, private_text
 from outer_agent.__main__ import cli
 from tests.simulator.configured_site import NOW, Host, outer_host
+from tests.simulator.dicom_files import ct
 
 JSON_CHANNEL = "[channels.content.json]"
 POLICY = """[channels.deidentification]
@@ -62,3 +63,18 @@ def test_a_channel_that_does_not_de_identify_is_told(host: Host) -> None:
     code, said = reported(host, "adt", "{}")
     assert code == 1
     assert "no channel that de-identifies" in said
+
+
+def test_it_says_the_same_of_an_instance(host: Host) -> None:
+    text = host.policy.read_text().partition(POLICY)[0]
+    content = '[channels.content.dicom]\nsop_classes = "any"\n'
+    host.policy.write_text(f'{text}[channels.deidentification]\nkey = "study"\n{content}')
+    host.sign()
+    sample = host.config.parent / "sample"
+    sample.write_bytes(ct(PatientName="Zhang^San", StudyDescription=VALUE))
+    arguments = ["deidentify-report", "--config", str(host.config), "--channel", "orders"]
+    result = CliRunner().invoke(cli, [*arguments, str(sample)])
+    assert result.exit_code == 0, result.output
+    assert "PatientName               name        remove     1       1" in result.output
+    assert "PatientID                 internal    pseudonym" in result.output
+    assert "Zhang" not in result.output

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from ferry_format.reasons import PERSONAL_DATA_LEFT
-from tests.simulator.deidentified import CDA, FHIR, HL7, KEY
+from tests.simulator.deidentified import CDA, DICOM, FHIR, HL7, KEY, dicom_channel, instance
+from tests.simulator.dicom_files import ct
 from tests.simulator.personal_data import cda_document
 from validators.deidentify.families import Deidentification
 from validators.deidentify.keyed import Keyed
+from validators.pieces import Piece, unpack
 from validators.policy import ContentPolicy, DeidentificationPolicy
 from validators.registry import ContentSpec
 from validators.verdict import Accepted, Rejected
@@ -60,10 +62,17 @@ def spec(content: dict[str, Any], **policy: Any) -> ContentSpec:
     return ContentSpec(model, {"s": SCHEMA}, deidentification=described)
 
 
+def asked(pool: WorkerPool, channel: str, piece: Piece) -> Piece:
+    (verdict,) = pool.validate_many([(channel, piece.packed())])
+    assert isinstance(verdict, Accepted), verdict
+    return unpack(verdict.payload)
+
+
 @pytest.fixture(scope="module")
 def pool() -> Iterator[WorkerPool]:
     specs = {name: spec(content, **policy) for name, (content, policy, _) in FAMILIES.items()}
     specs["flagging"] = spec(HL7, leftovers="flag")
+    specs["images"] = spec(DICOM)
     specs["inner"] = ContentSpec(ContentPolicy.model_validate(HL7), deidentified=True)
     with WorkerPool(specs, deadline_s=20) as made:
         yield made
@@ -76,6 +85,16 @@ def test_every_family_works_behind_the_sandbox(pool: WorkerPool, family: str) ->
     assert PSEUDONYM in verdict.payload
     assert NUMBER.encode() not in verdict.payload
     assert verdict.flag is None
+    assert pool.workers_ended == 0
+
+
+def test_an_instance_is_read_twice_behind_the_sandbox(pool: WorkerPool) -> None:
+    sent = instance(dicom_channel(), ct(PatientID=NUMBER))
+    learnt = asked(pool, "images", Piece(b"", sent, is_last=True))
+    assert (learnt.data, learnt.is_last) == (b"", True)
+    written = asked(pool, "images", Piece(learnt.state, sent, is_last=True))
+    assert written.state == b""
+    assert Keyed(KEY).pseudonym(PSEUDONYM.decode()).encode() in written.data
     assert pool.workers_ended == 0
 
 

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from datetime import date, datetime, timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom import Dataset, dcmread
 
-from tests.simulator.deidentified import CDA, FHIR, HL7, KEY, OTHER_KEY, channel, crossed
+from tests.simulator.deidentified import (
+    CDA,
+    FHIR,
+    HL7,
+    KEY,
+    OTHER_KEY,
+    channel,
+    crossed,
+    dicom_channel,
+    instance,
+)
+from tests.simulator.dicom_files import ct
 from tests.simulator.personal_data import cda_document
 from validators.deidentify.dates import shifted
 from validators.deidentify.identity_numbers import is_identity_number
@@ -96,3 +109,46 @@ def test_de_identified_messages_are_a_fixed_point_of_their_validator() -> None:
     again = made._validator.validate(text.encode())
     assert isinstance(again, Accepted)
     assert again.payload.decode() == text
+
+
+def images(key: bytes, *sent: bytes) -> list[Dataset]:
+    made = dicom_channel(key)
+    return [dcmread(io.BytesIO(instance(made, each))) for each in sent]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.text("0123456789ABC", min_size=1, max_size=16), MOMENTS, MOMENTS)
+def test_intervals_between_instances_survive(number: str, one: datetime, other: datetime) -> None:
+    form = "%Y%m%d%H%M%S"
+    sent = [
+        ct(
+            PatientID=number,
+            StudyDate=each.strftime("%Y%m%d"),
+            StudyTime=each.strftime("%H%M%S"),
+            AcquisitionDateTime=each.strftime(form) + ".123456+0800",
+        )
+        for each in (one, other)
+    ]
+    first, second = images(KEY, *sent)
+    studies = [
+        datetime.strptime(each.StudyDate + each.StudyTime, form)  # noqa: DTZ007 - no zone
+        for each in (first, second)
+    ]
+    assert studies[1] - studies[0] == other - one
+    assert first.AcquisitionDateTime == f"{studies[0].strftime(form)}.123456+0800"
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.text("0123456789ABC", min_size=1, max_size=16), KEYS, KEYS)
+def test_one_key_gives_one_image_and_two_keys_link_none(
+    number: str, key: bytes, other: bytes
+) -> None:
+    sent = ct(PatientID=number, AccessionNumber=number)
+    one, again = images(key, sent, sent)
+    assert one == again
+    assert one.PatientID == one.AccessionNumber == Keyed(key).pseudonym(number)
+    if key == other:
+        return
+    (another,) = images(other, sent)
+    for name in ("PatientID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
+        assert one[name].value != another[name].value

@@ -9,7 +9,17 @@ from importlib import resources
 import pytest
 
 from ferry_format.reasons import FIELD_NOT_ALLOWED
-from tests.simulator.deidentified import CDA, FHIR, HL7, channel, crossed
+from tests.simulator.deidentified import (
+    CDA,
+    FHIR,
+    HL7,
+    channel,
+    crossed,
+    dicom_channel,
+    instance,
+)
+from tests.simulator.dicom_files import element, file, item
+from tests.simulator.dicom_people import UID_ROOT, people
 from tests.simulator.personal_data import Markers, cda_document, fhir_resource
 from validators.deidentify.leftovers import NOTHING
 from validators.fhir import model
@@ -143,3 +153,33 @@ def test_json_crosses_with_no_place_that_nobody_named() -> None:
     assert verdict.reason is FIELD_NOT_ALLOWED
     assert "Qz" not in verdict.place
     assert "Qz" not in crossed(made, '{"name": "Qz00001Xk", "id": "Qz00002Xk", "ok": true}')
+
+
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_no_element_of_an_instance_leaks(*, is_nested: bool) -> None:
+    markers = Markers()
+    planted = people(markers)
+    if is_nested:
+        report = element(0x0040A730, b"SQ", item(element(0x00081140, b"SQ", item(planted))))
+        planted = element(0x00100020, b"LO", b"P1") + report
+    made = dicom_channel(files="remove", dicom={"characteristics": "remove"})
+    out = instance(made, file(planted)).decode("latin-1")
+    assert len(markers.given) > 300
+    assert markers.left_in(out) == []
+    assert DATE not in out
+    assert UID_ROOT not in out
+
+
+def test_nothing_hides_in_elements_that_no_table_names() -> None:
+    markers = Markers()
+    private = ((0x00090010, b"LO"), (0x00091001, b"UN"), (0x00091002, b"PN"))
+    graphics = (
+        *((0x50000022, b"LO"), (0x50003000, b"OB"), (0x60000022, b"LO"), (0x60001500, b"LO")),
+        *((0x60003000, b"OB"), (0x60020022, b"LO")),
+    )
+    hidden = b"".join(
+        element(tag, code, f"{markers.word()} ".encode())
+        for tag, code in ((0x00081301, b"UN"), *private, *graphics, (0xFFFCFFFC, b"OB"))
+    )
+    out = instance(dicom_channel(), file(hidden)).decode("latin-1")
+    assert markers.left_in(out) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from validators.deidentify.deidentifier import Deidentifier
+from validators.deidentify.dicom import DicomDeidentifier
 from validators.deidentify.families import Deidentification, deidentifier
 from validators.policy import ContentPolicy, DeidentificationPolicy
 from validators.registry import build
@@ -17,10 +18,12 @@ FHIR = {
         "version": "R4",
         "resources": "any",
         "extensions": "any",
+        "attachment_urls": "any",
         "narrative": "allow",
         "attachments": ["text/plain"],
     }
 }
+DICOM = {"dicom": {"sop_classes": "any"}}
 CDA = {"xml": {"roots": "any", "elements": "any", "cda": {"documents": "any"}}}
 
 
@@ -34,6 +37,20 @@ def channel(
     described = Deidentification(DeidentificationPolicy(key="research", **policy), key)
     model = ContentPolicy.model_validate(content)
     return deidentifier(described, model, build(model, schemas or {}))
+
+
+def dicom_channel(key: bytes = KEY, **policy: Any) -> DicomDeidentifier:
+    """What de-identifies DICOM instances of any class."""
+    made = channel(DICOM, key, **policy)
+    assert isinstance(made, DicomDeidentifier)
+    return made
+
+
+def instance(made: DicomDeidentifier, sent: bytes) -> bytes:
+    """An instance that must be accepted, as it crosses."""
+    verdict = made.examine(sent).verdict
+    assert isinstance(verdict, Accepted), verdict
+    return verdict.payload
 
 
 def crossed(made: Deidentifier, payload: bytes | str) -> str:

@@ -12,11 +12,11 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from ferry_format.reasons import PATIENT_UNKNOWN, PERSONAL_DATA_LEFT, Refused
+from ferry_format.reasons import PERSONAL_DATA_LEFT, Refused
 from validators.deidentify import leftovers
 from validators.deidentify.dates import WrittenDate
 from validators.deidentify.leftovers import Traces
-from validators.deidentify.methods import BLANK, Subject
+from validators.deidentify.methods import BLANK, Subject, subject_of
 from validators.verdict import Accepted, Rejected, Verdict
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from validators.verdict import Validator
 
 _NUMBERS: Final[frozenset[Kind]] = frozenset({"identity", "internal"})
-_MOVING: Final = frozenset({"shift", "day-number"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +104,13 @@ class Deidentifier:
         ]
 
     def _subject(self, part: Part) -> Subject:
-        moment = part.moment or _first_day(part.slots)
-        if self._policy.dates not in _MOVING:
-            return Subject(None, moment)
-        if len(part.patients) == 1:
-            return Subject(self._keyed.shift_days(next(iter(part.patients))), moment)
-        if self._policy.without_patient == "year" or not _has_dates(part.slots):
-            return Subject(None, moment)
-        raise Refused(PATIENT_UNKNOWN, f"{len(part.patients)} patients")
+        return subject_of(
+            self._policy,
+            self._keyed,
+            part.patients,
+            part.moment or _first_day(part.slots),
+            has_dates=_has_dates(part.slots),
+        )
 
     def _value(self, slot: Slot, subject: Subject) -> Change:
         new = self._methods.apply(slot.kind, slot.value, subject, slot.form)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from validators.deidentify.csv import CsvFamily
 from validators.deidentify.deidentifier import Deidentifier
@@ -15,12 +15,13 @@ from validators.deidentify.keyed import Keyed
 from validators.deidentify.methods import Methods
 from validators.deidentify.text import reader
 from validators.deidentify.xml import XmlFamily
+from validators.verdict import Validator
 
 if TYPE_CHECKING:
+    from validators.deidentify.deidentifier import Examination
     from validators.deidentify.slots import Family
-    from validators.policy import ContentPolicy
+    from validators.policy import ContentPolicy, DicomPolicy
     from validators.policy.deidentify import DeidentificationPolicy
-    from validators.verdict import Validator
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +32,32 @@ class Deidentification:
     secret: bytes = field(repr=False)
 
 
+class Examiner(Validator, Protocol):
+    """Judges like a validator, and passes on what may leave."""
+
+    def examine(self, payload: bytes) -> Examination:
+        """The verdict on a message, and what was done to it on the way."""
+
+
 def deidentifier(
     described: Deidentification, content: ContentPolicy, validator: Validator
-) -> Deidentifier:
-    """What de-identifies a channel's messages.
+) -> Examiner:
+    """What de-identifies a channel's messages; of DICOM, what its validator has rebuilt.
 
     `validator` is the channel's own; it judges what comes out.
     """
     policy, keyed = described.policy, Keyed(described.secret)
+    if content.dicom is not None:
+        return _dicom(policy, content.dicom, keyed)
     family = _family(policy, content)
     return Deidentifier(policy, family, Methods(policy, keyed), keyed, validator, reader(content))
+
+
+def _dicom(policy: DeidentificationPolicy, content: DicomPolicy, keyed: Keyed) -> Examiner:
+    """The same for DICOM, imported where a channel needs it: the dictionary is slow to load."""
+    from validators.deidentify.dicom import DicomDeidentifier
+
+    return DicomDeidentifier(policy, content, Methods(policy, keyed), keyed)
 
 
 def _family(policy: DeidentificationPolicy, content: ContentPolicy) -> Family:

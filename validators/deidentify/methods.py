@@ -6,10 +6,11 @@ Deny by default: a value that a method cannot read (a date that is none) goes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ferry_format.reasons import PATIENT_UNKNOWN, Refused
 from validators.deidentify import ages, dates, regions
 from validators.deidentify.slots import Form
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from validators.policy.deidentify import DeidentificationPolicy, Kind
 
 BLANK: Final = "***"
+_MOVING: Final = frozenset({"shift", "day-number"})
 _UID: Final = re.compile(r"[0-2](\.(0|[1-9][0-9]*)){5,}")
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _POSTCODE: Final = re.compile(r"\s*([0-9]{3})[0-9 -]*")
@@ -33,6 +35,24 @@ class Subject:
 
     shift_days: int | None
     moment: str | None
+
+
+def subject_of(
+    policy: DeidentificationPolicy,
+    keyed: Keyed,
+    patients: Collection[str],
+    moment: str | None,
+    *,
+    has_dates: bool,
+) -> Subject:
+    """Whom a message with these patients' numbers concerns. Raises Refused(PATIENT_UNKNOWN)."""
+    if policy.dates not in _MOVING:
+        return Subject(None, moment)
+    if len(patients) == 1:
+        return Subject(keyed.shift_days(next(iter(patients))), moment)
+    if policy.without_patient == "year" or not has_dates:
+        return Subject(None, moment)
+    raise Refused(PATIENT_UNKNOWN, f"{len(patients)} patients")
 
 
 Method = Callable[[str, Subject, Form], str | None]
@@ -122,11 +142,15 @@ def _day_number(value: str, subject: Subject, form: Form) -> str | None:
 
 def _month(value: str, _subject: Subject, form: Form) -> str | None:
     month = dates.cut_to_month(value)
+    if month and form is Form.DAY:
+        return "".join(filter(str.isdigit, month)) + "01"
     return f"{month}-01T00:00:00Z" if month and form is Form.INSTANT else month
 
 
 def _year(value: str, _subject: Subject, form: Form) -> str | None:
     year = dates.cut_to_year(value)
+    if year and form is Form.DAY:
+        return f"{year}0101"
     return f"{year}-01-01T00:00:00Z" if year and form is Form.INSTANT else year
 
 
@@ -135,7 +159,9 @@ def _age(value: str, subject: Subject, form: Form) -> str | None:
     if years is None or subject.moment is None:
         return None
     band = ages.banded(years)
-    return str(band) if form is Form.TEXT else f"{int(subject.moment[:4]) - band:04}"
+    if form is Form.TEXT:
+        return str(band)
+    return f"{int(subject.moment[:4]) - band:04}" + ("0101" if form is Form.DAY else "")
 
 
 def _banded(value: str, _subject: Subject, _form: Form) -> str | None:

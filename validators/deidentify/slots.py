@@ -21,6 +21,7 @@ class Form(enum.Enum):
 
     TEXT = enum.auto()
     DATE = enum.auto()  # a date of any precision, and nothing else
+    DAY = enum.auto()  # a date of eight digits
     INSTANT = enum.auto()  # a date with time and zone
 
 

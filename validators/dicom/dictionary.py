@@ -73,6 +73,11 @@ def tag_of(keyword: str) -> int:
     return _TAGS[keyword]
 
 
+def knows(keyword: str) -> bool:
+    """Whether the standard has an element of this keyword."""
+    return keyword in _TAGS
+
+
 def sop_class_uid(name: str) -> str:
     """The UID of a SOP class, by its keyword or UID. Raises ValueError if none has that name."""
     if name[0].isdigit():

@@ -15,6 +15,7 @@ from validators.pieces import Piece
 from validators.verdict import Accepted, Rejected, Verdict
 
 if TYPE_CHECKING:
+    from validators.dicom.treatment import Treatment
     from validators.policy import DicomPolicy
 
 CONTENT_TYPE: Final = "application/dicom"
@@ -25,9 +26,10 @@ _NOT_WHOLE: Final = "DICOM"
 class DicomValidator:
     """A channel's policy, prepared once."""
 
-    def __init__(self, policy: DicomPolicy) -> None:
+    def __init__(self, policy: DicomPolicy, treatment: Treatment | None = None) -> None:
         self._policy = policy
         self._whitelist = Whitelist(policy)
+        self._treatment = treatment
 
     @property
     def content_type(self) -> str:
@@ -48,9 +50,8 @@ class DicomValidator:
         if not (piece.data or piece.state):
             return Rejected(MESSAGE_EMPTY, "")
         try:
-            data = Walker(self._policy, self._whitelist, state).feed(
-                piece.data, is_last=piece.is_last
-            )
+            walker = Walker(self._policy, self._whitelist, state, self._treatment)
+            data = walker.feed(piece.data, is_last=piece.is_last)
         except Refused as refused:
             return Rejected(refused.reason, refused.where)
         if piece.is_last:
@@ -64,7 +65,7 @@ def judge_whole(
     validator: DicomValidator, instance: bytes, piece_bytes: int = PIECE_BYTES
 ) -> Verdict:
     """The verdict on an instance that is in memory, taken in pieces of that size."""
-    state, rebuilt, at = b"", b"", 0
+    state, rebuilt, at = b"", bytearray(), 0
     while True:
         data, at = instance[at : at + piece_bytes], at + piece_bytes
         is_last = at >= len(instance)
@@ -72,6 +73,7 @@ def judge_whole(
         if isinstance(verdict, Rejected):
             return verdict
         answer = pieces.unpack(verdict.payload)
-        state, rebuilt = answer.state, rebuilt + answer.data
+        state = answer.state
+        rebuilt += answer.data
         if is_last:
-            return replace(verdict, payload=rebuilt)
+            return replace(verdict, payload=bytes(rebuilt))

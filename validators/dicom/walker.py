@@ -23,36 +23,47 @@ from validators.dicom import dictionary, encoding, head, pixels
 from validators.dicom.charsets import BY_POLICY_NAME, codecs_of
 from validators.dicom.dictionary import ITEM, ITEM_END, PIXEL_DATA, SEQUENCE_END, name_of
 from validators.dicom.encoding import UNDEFINED, Header
+from validators.dicom.output import Output
 from validators.dicom.state import Fragments, Level, Stage, WalkState
 from validators.dicom.syntaxes import BY_UID
+from validators.dicom.treatment import Fate, Untreated, Value
 from validators.dicom.values import BULK, SIZES, rebuilt
 
 if TYPE_CHECKING:
+    from validators.dicom.treatment import Treatment
     from validators.dicom.whitelist import Whitelist
     from validators.policy import DicomPolicy
 
-_HELD_BYTES_MAX: Final = 1024 * 1024
 _STARTS_BYTES: Final = 12
 _TAG_AND_LENGTH: Final = 8
+_LAST_TAG: Final = 0xFFFFFFFF
 _NO_GROUPS: Final = frozenset({0x0000, 0x0001, 0x0002, 0x0003, 0x0004, 0x0005, 0x0007, 0xFFFF})
 """Groups of commands, files and directories, and odd ones that may not be private (PS3.5, 7.1)."""
 
 
 class Walker:
-    """Goes on from where `state` stands; changes it."""
+    """Goes on from where `state` stands; changes it. One walker takes one piece."""
 
-    def __init__(self, policy: DicomPolicy, whitelist: Whitelist, state: WalkState) -> None:
+    def __init__(
+        self,
+        policy: DicomPolicy,
+        whitelist: Whitelist,
+        state: WalkState,
+        treatment: Treatment | None = None,
+    ) -> None:
         self._policy = policy
         self._whitelist = whitelist
         self._state = state
+        self._treatment = treatment or Untreated()
+        self._output = Output(state, whitelist, is_strict=policy.header == "strict")
+        self._emit = self._output.emit
         self._buffer = b""
         self._at = 0
-        self._out: list[bytes] = []
 
     def feed(self, data: bytes, *, is_last: bool) -> bytes:
         """Take the next bytes; the rebuilt ones. Raises Refused."""
         state = self._state
-        self._buffer, self._at, self._out = state.pending + data, 0, []
+        self._buffer, self._at = state.pending + data, 0
         if state.offset + len(self._buffer) > self._policy.bytes_max:
             raise Refused(LIMIT_EXCEEDED, f"more than {self._policy.bytes_max} bytes")
         while self._step(is_last=is_last):
@@ -61,8 +72,7 @@ class Walker:
         state.offset += self._at
         if is_last:
             self._finish()
-        out = b"".join(self._out)
-        state.written += len(out)
+        out = self._output.taken()
         if state.written > self._policy.bytes_max:
             raise Refused(LIMIT_EXCEEDED, f"more than {self._policy.bytes_max} bytes")
         return out
@@ -168,19 +178,20 @@ class Walker:
             if self._there < size + length and self._fits(level, size + length):
                 return False
         self._check_place(level, tag, length, size)
+        if len(self._state.levels) == 1:
+            self._pass_to(tag)
         level.last_tag = tag
         self._count()
-        self._begin_if_due(tag)
         self._at += size
-        crosses = not level.is_muted and self._crosses(level, tag, length)
+        fate = self._fate(level, tag, length, representation)
         if representation == "SQ" or (length == UNDEFINED and representation == "UN"):
-            self._take_sequence(level, header, crosses=crosses)
+            self._take_sequence(level, header, fate)
         elif length == UNDEFINED:
-            self._begin_fragments(level, tag, crosses=crosses)
+            self._begin_fragments(level, tag, crosses=fate is Fate.CROSSES)
         elif is_opaque:
-            self._begin_bulk(level, header, representation, crosses=crosses)
+            self._begin_bulk(level, header, representation, fate)
         else:
-            self._take_value(level, header, representation, crosses=crosses)
+            self._take_value(level, header, representation, fate)
         return True
 
     def _check_place(self, level: Level, tag: int, length: int, size: int) -> None:
@@ -188,6 +199,11 @@ class Walker:
             raise Refused(NOT_WELL_FORMED, name_of(tag))
         if length != UNDEFINED and (length % 2 or not self._fits(level, size + length)):
             raise Refused(NOT_WELL_FORMED, name_of(tag))
+
+    def _fate(self, level: Level, tag: int, length: int, representation: str) -> Fate:
+        if level.is_muted or not self._crosses(level, tag, length):
+            return Fate.LEFT_OUT
+        return self._treatment.fate(tag, representation)
 
     def _crosses(self, level: Level, tag: int, length: int) -> bool:
         if not (dictionary.is_private(tag) and dictionary.is_creator(tag)):
@@ -202,19 +218,18 @@ class Walker:
 
     # --- values
 
-    def _take_value(
-        self, level: Level, header: Header, representation: str, *, crosses: bool
-    ) -> None:
+    def _take_value(self, level: Level, header: Header, representation: str, fate: Fate) -> None:
         tag, value = header.tag, self._take(header.length)
-        if not crosses:
+        if fate is Fate.LEFT_OUT:
             return
-        value, text = rebuilt(
-            representation,
-            value,
-            codecs_of(tuple(level.character_set)),
-            name_of(tag),
-            strict=self._policy.values == "standard",
-        )
+        codecs = codecs_of(tuple(level.character_set))
+        strict = self._policy.values == "standard"
+        value, text = rebuilt(representation, value, codecs, name_of(tag), strict=strict)
+        depth = len(self._state.levels) // 2
+        treated = self._treatment.value(Value(tag, representation, value, text, codecs, depth))
+        if treated is None:
+            return
+        value, text = treated
         self._remember(level, tag, value, text)
         self._emit(encoding.header_bytes(level, tag, header.code, len(value)))
         self._emit(value)
@@ -232,11 +247,9 @@ class Walker:
         elif len(state.levels) == 1 and tag == dictionary.SOP_INSTANCE:
             state.sop_instance = text
 
-    def _begin_bulk(
-        self, level: Level, header: Header, representation: str, *, crosses: bool
-    ) -> None:
+    def _begin_bulk(self, level: Level, header: Header, representation: str, fate: Fate) -> None:
         state, tag, length = self._state, header.tag, header.length
-        lawful = length
+        lawful, crosses = length, fate is Fate.CROSSES
         if tag in dictionary.NATIVE_PIXELS and crosses:
             if BY_UID[state.syntax].is_encapsulated and len(state.levels) == 1:
                 raise Refused(NOT_WELL_FORMED, name_of(tag))
@@ -248,15 +261,17 @@ class Walker:
         state.bulk_left, state.zeros_left = lawful, length - lawful
         state.bulk_is_muted = not crosses
         state.stage, state.after_bulk = Stage.BULK, Stage.DATA_SET
-        if crosses:
-            self._emit(encoding.header_bytes(level, tag, header.code, lawful))
+        if fate is not Fate.LEFT_OUT:
+            self._emit(encoding.header_bytes(level, tag, header.code, lawful if crosses else 0))
 
-    def _take_sequence(self, level: Level, header: Header, *, crosses: bool) -> None:
-        if crosses:
+    def _take_sequence(self, level: Level, header: Header, fate: Fate) -> None:
+        if fate is not Fate.LEFT_OUT:
             self._emit(encoding.header_bytes(level, header.tag, header.code, UNDEFINED))
+        if fate is Fate.EMPTIED:
+            self._emit(encoding.delimiter(level, SEQUENCE_END, 0))
         self._open(level, header.length, is_sequence=True)
         top = self._top
-        top.is_muted = not crosses
+        top.is_muted = fate is not Fate.CROSSES
         if (
             header.code == "UN"
         ):  # what an unknowing system passed on is written as it came (PS3.5, 6.2.2)
@@ -371,27 +386,7 @@ class Walker:
         if self._state.elements > self._policy.elements_max:
             raise Refused(LIMIT_EXCEEDED, f"more than {self._policy.elements_max} elements")
 
-    # --- the end, and the file meta information
-
-    def _begin_if_due(self, tag: int) -> None:
-        """Write the file meta information once both UIDs have passed, or cannot come any more."""
-        is_due = len(self._state.levels) == 1 and tag > dictionary.SOP_INSTANCE
-        if is_due and not self._state.is_begun:
-            self._begin()
-
-    def _begin(self) -> None:
-        state = self._state
-        if self._policy.header == "strict":
-            head.check_same(state.sop_class, state.meta_class, "SOPClassUID")
-            head.check_same(state.sop_instance, state.meta_instance, "SOPInstanceUID")
-        state.sop_class = state.sop_class or state.meta_class
-        state.sop_instance = state.sop_instance or state.meta_instance
-        head.check_uid(state.sop_class, "SOPClassUID")
-        head.check_uid(state.sop_instance, "SOPInstanceUID")
-        self._whitelist.check_class(state.sop_class)
-        self._out.append(head.written(state.sop_class, state.sop_instance, state.syntax))
-        self._out.append(state.held)
-        state.held, state.is_begun = b"", True
+    # --- the end
 
     def _finish(self) -> None:
         state = self._state
@@ -400,8 +395,16 @@ class Walker:
             raise Refused(NOT_WELL_FORMED, "end of the file")
         if state.is_empty:
             raise Refused(MESSAGE_EMPTY)
-        if not state.is_begun:
-            self._begin()
+        self._pass_to(_LAST_TAG)
+
+    def _pass_to(self, tag: int) -> None:
+        """Write what must stand before a tag of the outermost data set."""
+        level = self._top
+        if tag > dictionary.SOP_INSTANCE:
+            self._output.begin()
+        inserted = self._treatment.inserted(level, level.last_tag, tag)
+        if inserted:
+            self._emit(inserted)
 
     # --- bytes
 
@@ -417,12 +420,3 @@ class Walker:
         taken = self._buffer[self._at : self._at + size]
         self._at += len(taken)
         return taken
-
-    def _emit(self, data: bytes) -> None:
-        self._state.is_empty = False
-        if self._state.is_begun:
-            self._out.append(data)
-            return
-        self._state.held += data
-        if len(self._state.held) > _HELD_BYTES_MAX:
-            raise Refused(LIMIT_EXCEEDED, "before SOPInstanceUID")

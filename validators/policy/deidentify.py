@@ -49,7 +49,8 @@ class PlacePolicy(PolicyModel):
             "HL7 v2: a field or component (PID-5, PID-3.1). FHIR: an element (Patient.name), or "
             "an extension's URL. XML and CDA: a path (/order/patient/name, /order/@id), or a "
             "last step ** for all below. JSON: a pointer, with * for each member or item and a "
-            "last step ** for all below. CSV and forms: a column's or field's name."
+            "last step ** for all below. CSV and forms: a column's or field's name. DICOM: an "
+            "element's keyword, at any depth."
         )
     )
     holds: Kind = Field(
@@ -59,6 +60,32 @@ class PlacePolicy(PolicyModel):
             "numbers), postcode, internal (the hospital's own numbers), uid (of DICOM), text "
             "(looked through for leftovers), keep (crosses as it is), remove (never crosses)."
         )
+    )
+
+
+class DicomProfilePolicy(PolicyModel):
+    """The options of PS3.15's profile for DICOM."""
+
+    characteristics: Literal["keep", "remove"] = Field(
+        default="keep",
+        description=(
+            "The patient's sex, size, weight, ethnic group, smoking and pregnancy (and age, as "
+            "ages says): option Retain Patient Characteristics, or remove."
+        ),
+    )
+    descriptors: Literal["remove", "clean"] = Field(
+        default="remove",
+        description=(
+            "Descriptions, comments, labels and the texts of reports: remove, or clean (option "
+            "Clean Descriptors): they cross, looked through like other texts."
+        ),
+    )
+    burned_in: Literal["refuse", "pass"] = Field(
+        default="refuse",
+        description=(
+            "Instances that say that their pixels show text (BurnedInAnnotation is YES). What "
+            "pixels show is never looked at."
+        ),
     )
 
 
@@ -131,8 +158,8 @@ class DeidentificationPolicy(PolicyModel):
         default=None,
         description=(
             "Where the number stands by which dates are shifted, as in places.at. Without it: "
-            "PID-3.1 of HL7 v2, the patient's own id of FHIR and CDA. json, xml, csv and form must "
-            "say."
+            "PID-3.1 of HL7 v2, the patient's own id of FHIR and CDA, PatientID of DICOM. json, "
+            "xml, csv and form must say."
         ),
     )
     without_patient: Literal["refuse", "year"] = Field(
@@ -142,6 +169,7 @@ class DeidentificationPolicy(PolicyModel):
             "refuse it, or cut its dates to years."
         ),
     )
+    dicom: DicomProfilePolicy | None = Field(default=None, description="Options of DICOM channels.")
     places: tuple[PlacePolicy, ...] = Field(
         default=(),
         description=(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from validators.policy.content import ContentPolicy
     from validators.policy.deidentify import DeidentificationPolicy
+    from validators.policy.dicom import DicomPolicy
 
 _STEP: Final = r"/(\{[^{}]*\})?[^/{}@*\s]+"
 _GRAMMARS: Final = {
@@ -25,7 +26,17 @@ _GRAMMARS: Final = {
         "a path, as /order/patient/name, /order/@id or /order/items/**",
     ),
     "json": (r"(/([^~/]|~[01])*)+", "a JSON pointer, as /patient/name, /items/*/code or /items/**"),
+    "dicom": (r"[A-Z][A-Za-z0-9]{1,99}", "an element's keyword, as PatientName"),
 }
+
+_WRITTEN: Final = frozenset(
+    {
+        *("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"),
+        *("LongitudinalTemporalInformationModified", "CodeValue", "CodingSchemeDesignator"),
+        "CodeMeaning",
+    }
+)
+"""Elements of DICOM that say what was done."""
 
 _DEIDENTIFIED: Final = frozenset({*_GRAMMARS, "csv", "form"})
 
@@ -39,6 +50,7 @@ def misfits(policy: DeidentificationPolicy, content: ContentPolicy) -> Iterator[
     if getattr(model, "fidelity", None) == "verbatim":
         yield "changes messages that cross verbatim", 'Set fidelity to "rebuilt", or remove it.'
     yield from _bad_places(policy, content, family)
+    yield from _dicom(policy, content.dicom)
     yield from _without_table(policy, content, family)
 
 
@@ -64,6 +76,27 @@ def _bad_places(
         yield "names a patient where it cannot", "Write one exact place; for fhir, none."
 
 
+def _dicom(
+    policy: DeidentificationPolicy, content: DicomPolicy | None
+) -> Iterator[tuple[str, str]]:
+    if content is None:
+        if policy.dicom is not None:
+            yield "has options of dicom for another family", "Remove its table dicom."
+        return
+    from validators.dicom import dictionary  # slow to load: only where DICOM is carried
+
+    named = [place.at for place in policy.places]
+    for at in named if policy.patient is None else [*named, policy.patient]:
+        if not dictionary.knows(at):
+            yield f"names {at}, which is no element of DICOM", "Write a keyword, as PatientName."
+    missing = [] if content.elements == "any" else sorted(_WRITTEN - set(content.elements))
+    if missing:
+        yield (
+            "writes elements that content.dicom.elements does not name",
+            f"Name them there, on both sides: {', '.join(missing)}.",
+        )
+
+
 def _declared(content: ContentPolicy) -> list[str] | None:
     """The names of columns or fields, in families that declare each."""
     if content.csv is not None:
@@ -74,7 +107,7 @@ def _declared(content: ContentPolicy) -> list[str] | None:
 def _without_table(
     policy: DeidentificationPolicy, content: ContentPolicy, family: str
 ) -> Iterator[tuple[str, str]]:
-    has_table = family in {"hl7v2", "fhir"} or (
+    has_table = family in {"hl7v2", "fhir", "dicom"} or (
         content.xml is not None and content.xml.cda is not None
     )
     if has_table and policy.dates == "day-number":

@@ -499,6 +499,38 @@ def test_a_de_identification_fits_its_content(
 
 
 @pytest.mark.parametrize(
+    ("text", "problem", "action"),
+    [
+        ('patient = "patientId"\n', "the place patientId, which dicom does not", "keyword"),
+        (
+            '[[channels.deidentification.places]]\nat = "PatientNom"\nholds = "name"\n',
+            "names PatientNom, which is no element of DICOM",
+            "Write a keyword",
+        ),
+        ('dates = "day-number"\n', "counts days where only dates", "Set dates"),
+        ("", "writes elements that content.dicom.elements does not name", "CodeMeaning, CodeValue"),
+    ],
+)
+def test_a_de_identification_fits_its_instances(
+    host: Host, text: str, problem: str, action: str
+) -> None:
+    content = '[channels.content.dicom]\nsop_classes = "any"\n'
+    if not text:
+        content += 'elements = ["PatientID"]\n'
+    before, _, _ = host.policy.read_text().rpartition(JSON_CHANNEL)
+    host.policy.write_text(before + DEIDENTIFIED + text + content)
+    found = [each for each in problems(host) if problem in each.problem]
+    assert len(found) == 1, problems(host)
+    assert action in found[0].action
+
+
+def test_options_of_dicom_stand_beside_dicom(host: Host) -> None:
+    with_deidentification(host, DEIDENTIFIED + "[channels.deidentification.dicom]\n")
+    (found,) = problems(host)
+    assert "has options of dicom for another family" in found.problem
+
+
+@pytest.mark.parametrize(
     ("table", "key", "problem"),
     [
         ("", "scanner", "names no scanner"),
