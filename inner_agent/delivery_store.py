@@ -51,10 +51,11 @@ CREATE INDEX deliveries_not_delivered ON deliveries (state, channel, position)
 CREATE TABLE cursors (channel TEXT PRIMARY KEY, position INTEGER NOT NULL);
 """
 
+_ROW: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _RECORD: Final = """
 INSERT INTO deliveries (position, message_id, channel, state, attempts, refusals, reason,
                         first_attempt_at_ms, settled_at_ms)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES {rows}
 ON CONFLICT (position) DO UPDATE SET
   state = excluded.state, attempts = excluded.attempts, refusals = excluded.refusals,
   reason = excluded.reason, first_attempt_at_ms = excluded.first_attempt_at_ms,
@@ -146,6 +147,21 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+def _values(outcome: Outcome) -> tuple[object, ...]:
+    progress = outcome.progress
+    return (
+        outcome.position,
+        outcome.message_id,
+        outcome.channel,
+        outcome.state.value,
+        progress.attempts,
+        progress.refusals,
+        outcome.reason,
+        progress.first_attempt_at_ms,
+        outcome.settled_at_ms,
+    )
+
+
 class DeliveryStore:
     """The replayer's own connection; not to be used by two threads at once.
 
@@ -195,24 +211,11 @@ class DeliveryStore:
         cursors: dict[str, int] = {}
         for outcome in outcomes:
             cursors[outcome.channel] = max(outcome.cursor, cursors.get(outcome.channel, 0))
+        values = [value for outcome in outcomes for value in _values(outcome)]
         with transaction(self._connection):
-            self._connection.executemany(
-                _RECORD,
-                (
-                    (
-                        outcome.position,
-                        outcome.message_id,
-                        outcome.channel,
-                        outcome.state.value,
-                        outcome.progress.attempts,
-                        outcome.progress.refusals,
-                        outcome.reason,
-                        outcome.progress.first_attempt_at_ms,
-                        outcome.settled_at_ms,
-                    )
-                    for outcome in outcomes
-                ),
-            )
+            # One statement: each gives the interpreter's lock away to the deliveries and must
+            # have it back.
+            self._connection.execute(_RECORD.format(rows=", ".join([_ROW] * len(outcomes))), values)
             self._connection.executemany(_MOVE_CURSOR, cursors.items())
 
     def orders(self, asked: Collection[int]) -> Orders | None:

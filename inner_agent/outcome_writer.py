@@ -2,9 +2,9 @@
 
 The pipelines add an outcome and go on with the next message at once; one thread commits whatever
 has been added since its last commit. An outcome that comes after a quiet moment is committed at
-once; under load a commit waits until GATHER_S have passed since the one before, so that it carries
-several. What a power cut can still make the ferry repeat is bounded: at UNDURABLE_MAX outcomes the
-pipelines wait. While the disk fails or is full, the same outcomes are
+once; under load a commit waits until GATHER_S have passed since the one before, or half of
+UNDURABLE_MAX wait, so that it carries several. What a power cut can still make the ferry repeat is
+bounded: at UNDURABLE_MAX outcomes the pipelines wait. While the disk fails or is full, the same outcomes are
 tried again each second, so the pipelines stop there and the inner holds its place.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 UNDURABLE_MAX: Final = 64
 RETRY_S: Final = 1.0
 STUCK_S: Final = 30.0
-GATHER_S: Final = 0.005
+GATHER_S: Final = 0.02
 """Between two commits. Each costs about as much as a delivery, whatever it carries."""
 
 _log = logging.getLogger("ferry.inner.replayer")
@@ -56,6 +56,7 @@ class OutcomeWriter:
         self._added: list[Outcome] = []
         self._committing: list[Outcome] = []
         self._work = asyncio.Event()
+        self._half_full = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
         self._empty = asyncio.Event()
@@ -81,6 +82,8 @@ class OutcomeWriter:
         self._empty.clear()
         self._see_to_room()
         self._work.set()
+        if 2 * len(self._added) >= self._undurable_max:
+            self._half_full.set()
 
     def hold(self, *, held: bool) -> None:
         """Let no further message be sent; or let them be sent again."""
@@ -116,6 +119,7 @@ class OutcomeWriter:
             await self._work.wait()
             await self._gather()
             self._work.clear()
+            self._half_full.clear()
             self._committing, self._added = self._added, []
             await self._commit()
             for outcome in self._committing:
@@ -129,7 +133,8 @@ class OutcomeWriter:
         """Let more outcomes come, if the last commit was only just now."""
         passed_s = time.monotonic() - self._committed_at_s
         if passed_s < GATHER_S:
-            await asyncio.sleep(GATHER_S - passed_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._half_full.wait(), GATHER_S - passed_s)
 
     async def _tell(self, outcome: Outcome) -> None:
         """Tell an outcome; while that is not possible, nothing more becomes durable."""

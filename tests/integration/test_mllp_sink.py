@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,16 @@ async def test_one_connection_serves_many_messages() -> None:
         for n in range(50):
             assert await sink.deliver(some(n)) == Delivered()
     assert receiver.connections == 1
+
+
+async def test_each_message_on_a_connection_has_its_whole_time() -> None:
+    receiver = Hl7Receiver([Hl7Behaviour.ACCEPT, Hl7Behaviour.HANG])
+    async with sink_to(receiver) as sink:
+        assert await sink.deliver(some(1)) == Delivered()
+        await asyncio.sleep(0.1)
+        began_s = time.monotonic()
+        assert await sink.deliver(some(2)) == Failed(reasons.SINK_NO_ANSWER, detail="time-out")
+        assert 0.19 < time.monotonic() - began_s < 1.0
 
 
 async def test_refusals_keep_the_connection() -> None:

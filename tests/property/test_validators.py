@@ -18,7 +18,7 @@ from validators.hl7v2.acknowledgement import build_ack, parse_ack
 from validators.hl7v2.charset import UTF_8
 from validators.hl7v2.escapes import EscapeRules
 from validators.hl7v2.grammar import _SegmentParser, fold_segment_ends, parse
-from validators.hl7v2.header import read_header
+from validators.hl7v2.header import read_control_id, read_header
 from validators.hl7v2.rebuild import rebuild
 from validators.hl7v2.separators import Separators
 from validators.hl7v2.validator import HL7v2Validator
@@ -154,6 +154,28 @@ def test_any_header_can_be_answered(tail: bytes, default: str) -> None:
         assert not answer.translate(None, bytes(set(range(256)) - set(range(32)))).strip(b"\r\t")
         again = parse_ack(answer)
         assert again is None or again.code == "AR"
+
+
+@given(
+    noise.map(str.encode) | st.binary(max_size=100),
+    st.sampled_from(
+        [b"", b"MSH|^~\\&|", b"MSH|^~\\&|a|b|c|d|||ADT^A01|", b"\xef\xbb\xbfMSH|^~\\&|"]
+    ),
+)
+def test_the_quick_look_for_the_control_id_sees_what_the_header_says(
+    tail: bytes, start: bytes
+) -> None:
+    header = read_header(start + tail)
+    assert read_control_id(start + tail) == (None if header is None else header.control_id)
+
+
+@given(
+    st.text(st.sampled_from("MSAERR|^~\\&\r\n1 ")),
+    st.sampled_from(["", "\rMSA|AA|1", "\nMSA|AE|1\nERR|||207^x", "\r\nMSA|AR"]),
+)
+def test_an_answer_in_ascii_is_read_as_one_in_any_other_characters(tail: str, body: str) -> None:
+    text = f"MSH|^~\\&|A{body}{tail}"
+    assert parse_ack(text.encode()) == parse_ack(f"{text}\rNTE|é".encode())
 
 
 @given(st.text())

@@ -17,7 +17,7 @@ from ferry_format.reasons import Actor, Reason
 from validators.characters import find_forbidden
 from validators.hl7v2.grammar import fold_segment_ends
 from validators.hl7v2.header import MessageHeader, read_header
-from validators.hl7v2.separators import SEGMENT_END, Separators
+from validators.hl7v2.separators import SEGMENT_END, Separators, read_separators
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -206,14 +206,11 @@ def parse_ack(payload: bytes) -> Ack | None:
     Exactly one MSA with a code of table 0008. MSA-2 may be empty: the caller compares it with the
     control id it sent, and a mismatch is the caller's to judge.
     """
-    header = read_header(payload) if len(payload) <= ACK_BYTES_MAX else None
-    if header is None:
+    read = _text_of(payload) if len(payload) <= ACK_BYTES_MAX else None
+    if read is None:
         return None
-    try:
-        text = payload.decode(header.codec)
-    except UnicodeDecodeError:
-        return None
-    rows = [line.split(header.separators.field) for line in fold_segment_ends(text).split("\r")]
+    text, separators = read
+    rows = [line.split(separators.field) for line in text.split(SEGMENT_END)]
     acknowledgements = [row for row in rows if row[0] == "MSA"]
     if len(acknowledgements) != 1:
         return None
@@ -221,12 +218,29 @@ def parse_ack(payload: bytes) -> Ack | None:
     code = next((each for each in _CODES if each == row[1]), None)
     if code is None:
         return None
-    return Ack(code, row[2], _error_code(rows, header.separators))
+    return Ack(code, row[2], _error_code(rows, separators))
+
+
+def _text_of(payload: bytes) -> tuple[str, Separators] | None:
+    """An answer's text; of ASCII, as nearly all are, without asking for its character set."""
+    if payload.isascii():
+        text = fold_segment_ends(payload.decode("ascii"))
+        separators = read_separators(text)
+        return None if separators is None else (text, separators)
+    header = read_header(payload)
+    if header is None:
+        return None
+    try:
+        return fold_segment_ends(payload.decode(header.codec)), header.separators
+    except UnicodeDecodeError:
+        return None
 
 
 def _error_code(rows: Sequence[Sequence[str]], separators: Separators) -> str | None:
     """Return ERR-3.1 (from v2.5 on) or ERR-1.4.1 (before) of the first ERR, if it is short text."""
-    row = next((each for each in rows if each[0] == "ERR"), [])
+    row = next((each for each in rows if each[0] == "ERR"), None)
+    if row is None:
+        return None
     _, location, _, code, *_ = [*row, "", "", "", ""]
     if not code:
         *_, code = [*location.split(separators.component), "", "", ""][:4]

@@ -24,6 +24,7 @@ from validators.hl7v2.separators import Separators, read_separators
 
 BATCH_HEADERS: Final = (b"FHS", b"BHS")
 _FIELDS_READ: Final = 21
+_CONTROL_ID: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,24 @@ def read_header(payload: bytes, default_charset: str = "UTF-8") -> MessageHeader
     `default_charset` is the channel's (a CharsetName of the policy). Never raises.
     """
     return _read_line(header_line(payload.removeprefix(BYTE_ORDER_MARK)), default_charset)
+
+
+def read_control_id(payload: bytes) -> str | None:
+    """Return `read_header(payload).control_id`, or None where that is None. Never raises.
+
+    Every character set that is read has ASCII for ASCII, so a header of it needs no set (1 instead
+    of 15 µs).
+    """
+    line = header_line(payload)
+    if not line.isascii():
+        header = read_header(payload)
+        return None if header is None else header.control_id
+    text = line.decode("ascii")
+    separators = read_separators(text)
+    if separators is None:
+        return None
+    fields = text.split(separators.field, _CONTROL_ID)
+    return fields[_CONTROL_ID - 1] if len(fields) >= _CONTROL_ID else ""
 
 
 def read_batch_header(payload: bytes) -> MessageHeader | None:

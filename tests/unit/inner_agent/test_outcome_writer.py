@@ -62,3 +62,21 @@ async def test_outcomes_after_a_quiet_moment_are_committed_at_once_and_under_loa
     assert time.monotonic() - began_s >= 0.5
     await writer.close(1)
     running.cancel()
+
+
+async def test_half_of_what_may_wait_is_committed_without_waiting_for_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outcome_writer, "GATHER_S", 60.0)
+    store: Any = CountingStore()
+    writer = OutcomeWriter(store, undurable_max=10)
+    outcome: Any = object()
+    running = asyncio.create_task(writer.run())
+    writer.add(outcome)
+    await writer.durable()
+    for _ in range(5):
+        writer.add(outcome)
+    await asyncio.wait_for(writer.durable(), 10)
+    assert store.commits == [1, 5]
+    await writer.close(1)
+    running.cancel()
