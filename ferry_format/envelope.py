@@ -14,7 +14,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import msgpack
 
@@ -35,6 +35,8 @@ _PART: Final = 2
 _FIELDS: Final = {_ENVELOPE: 7, _TOMBSTONE: 6, _PART: 10}
 _CONTENT_FIELDS: Final = 3
 _COUNT_FIELDS: Final = 2
+
+_Scalar = TypeVar("_Scalar", int, str, bytes)
 
 _CONTENT_TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]*(; charset=[A-Za-z0-9._-]+)?")
 _REASON = re.compile(r"[a-z][a-z0-9_]*")
@@ -196,7 +198,7 @@ def _fields(entry: Entry) -> list[object]:
 
 def _read_content(unpacker: msgpack.Unpacker) -> Content:
     _read_count(unpacker, "content", _CONTENT_FIELDS, _CONTENT_FIELDS)
-    sealed_at_ms = _read_int(unpacker, "sealed_at_ms")
+    sealed_at_ms = _read_scalar(unpacker, "sealed_at_ms", int)
     channels = _read_count(unpacker, "beacon", 0, limits.CHANNELS_MAX)
     counts = tuple(_read_channel_count(unpacker) for _ in range(channels))
     entries = _read_count(unpacker, "entries", 0, limits.ENTRIES_PER_FILE_MAX)
@@ -206,31 +208,31 @@ def _read_content(unpacker: msgpack.Unpacker) -> Content:
 def _read_entries(unpacker: msgpack.Unpacker, count: int) -> Iterator[Entry]:
     for _ in range(count):
         fields = _read_count(unpacker, "entry", min(_FIELDS.values()), max(_FIELDS.values()))
-        kind = _read_int(unpacker, "entry kind")
+        kind = _read_scalar(unpacker, "entry kind", int)
         if _FIELDS.get(kind) != fields:
             raise Refused(reasons.BAD_CONTENT, "entry kind")
-        message_id = _read_bytes(unpacker, "message_id")
-        channel = _read_text(unpacker, "channel")
-        channel_sequence = _read_int(unpacker, "channel_sequence")
-        at_ms = _read_int(unpacker, "entry time")
-        text = _read_text(unpacker, "content_type or reason")
+        message_id = _read_scalar(unpacker, "message_id", bytes)
+        channel = _read_scalar(unpacker, "channel", str)
+        channel_sequence = _read_scalar(unpacker, "channel_sequence", int)
+        at_ms = _read_scalar(unpacker, "entry time", int)
+        text = _read_scalar(unpacker, "content_type or reason", str)
         if kind == _TOMBSTONE:
             yield Tombstone(message_id, channel, channel_sequence, at_ms, text)
         elif kind == _ENVELOPE:
-            payload = _read_bytes(unpacker, "payload")
+            payload = _read_scalar(unpacker, "payload", bytes)
             yield Envelope(message_id, channel, channel_sequence, at_ms, text, payload)
         else:
-            object_bytes = _read_int(unpacker, "object_bytes")
-            number = _read_int(unpacker, "part number")
-            digest = _read_bytes(unpacker, "object digest")
-            payload = _read_bytes(unpacker, "payload")
+            object_bytes = _read_scalar(unpacker, "object_bytes", int)
+            number = _read_scalar(unpacker, "part number", int)
+            digest = _read_scalar(unpacker, "object digest", bytes)
+            payload = _read_scalar(unpacker, "payload", bytes)
             common = (message_id, channel, channel_sequence, at_ms, text)
             yield Part(*common, object_bytes, number, digest, payload)
 
 
 def _read_channel_count(unpacker: msgpack.Unpacker) -> tuple[str, int]:
     _read_count(unpacker, "channel count", _COUNT_FIELDS, _COUNT_FIELDS)
-    return _read_text(unpacker, "channel"), _read_int(unpacker, "channel_sequence")
+    return _read_scalar(unpacker, "channel", str), _read_scalar(unpacker, "channel_sequence", int)
 
 
 def _read_count(unpacker: msgpack.Unpacker, what: str, least: int, most: int) -> int:
@@ -245,7 +247,7 @@ def _read_count(unpacker: msgpack.Unpacker, what: str, least: int, most: int) ->
     return count
 
 
-def _read_scalar(unpacker: msgpack.Unpacker, what: str) -> object:
+def _read_scalar(unpacker: msgpack.Unpacker, what: str, kind: type[_Scalar]) -> _Scalar:
     try:
         value: object = unpacker.unpack()
     except (
@@ -257,31 +259,11 @@ def _read_scalar(unpacker: msgpack.Unpacker, what: str) -> object:
         raise Refused(reasons.BAD_CONTENT, what) from error
     except (ValueError, OverflowError) as error:
         raise Refused(reasons.CONTENT_LIMIT, what) from error
+    if type(value) is kind:
+        return value
     # The limits of zero stop all containers and extensions but empty ones.
-    if isinstance(value, (list, dict, msgpack.ExtType)):
-        raise Refused(reasons.CONTENT_LIMIT, what)
-    return value
-
-
-def _read_int(unpacker: msgpack.Unpacker, what: str) -> int:
-    value = _read_scalar(unpacker, what)
-    if type(value) is not int:
-        raise Refused(reasons.BAD_CONTENT, what)
-    return value
-
-
-def _read_text(unpacker: msgpack.Unpacker, what: str) -> str:
-    value = _read_scalar(unpacker, what)
-    if type(value) is not str:
-        raise Refused(reasons.BAD_CONTENT, what)
-    return value
-
-
-def _read_bytes(unpacker: msgpack.Unpacker, what: str) -> bytes:
-    value = _read_scalar(unpacker, what)
-    if type(value) is not bytes:
-        raise Refused(reasons.BAD_CONTENT, what)
-    return value
+    is_container = isinstance(value, (list, dict, msgpack.ExtType))
+    raise Refused(reasons.CONTENT_LIMIT if is_container else reasons.BAD_CONTENT, what)
 
 
 def _check(content: Content) -> None:

@@ -4,8 +4,8 @@ The pipelines add an outcome and go on with the next message at once; one thread
 has been added since its last commit. An outcome that comes after a quiet moment is committed at
 once; under load a commit waits until GATHER_S have passed since the one before, or half of
 UNDURABLE_MAX wait, so that it carries several. What a power cut can still make the ferry repeat is
-bounded: at UNDURABLE_MAX outcomes the pipelines wait. While the disk fails or is full, the same outcomes are
-tried again each second, so the pipelines stop there and the inner holds its place.
+bounded: at UNDURABLE_MAX outcomes the pipelines wait. While the disk fails or is full, the same
+outcomes are tried again each second, so the pipelines stop there and the inner holds its place.
 """
 
 from __future__ import annotations

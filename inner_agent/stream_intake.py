@@ -221,7 +221,9 @@ class StreamIntake:
             standing.state, awaited, self._gaps, now_ms, channels_wait=bool(waiting)
         )
         record = replace(
-            self._record_of(standing.state),
+            self.record,
+            next_sequence=standing.state.next_sequence,
+            last_digest=standing.state.last_digest,
             last_file_at_ms=now_ms,
             last_sealed_at_ms=max(opened.file.content.sealed_at_ms for opened, _ in collected),
         )
@@ -373,11 +375,6 @@ class StreamIntake:
         self._gaps = gaps
         self._awaited = _awaited(gaps, self.state)
         self._at.reports.gaps_closed(self.record, closed)
-
-    def _record_of(self, state: StreamState) -> StreamRecord:
-        return replace(
-            self.record, next_sequence=state.next_sequence, last_digest=state.last_digest
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,8 +49,8 @@ DELIVERY_NAME: Final = "delivery.db"
 class Watch(Protocol):
     """What the verifier needs of ferry_format.medium.watch.Watch."""
 
-    def follow(self, root: Path, stream_id: bytes | None, sequence: int) -> None:
-        """Watch where the next files of a stream appear."""
+    def follow(self, root: Path, stream_id: bytes | None, sequence: int) -> bool:
+        """Watch where the next files of a stream appear; whether that began just now."""
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for an event."""
@@ -162,13 +162,11 @@ class Verifier:
 
     def _round(self) -> None:
         try:
-            if not self.step():
-                self._follow()
-                # What came before the watch was set gave no event.
-                if not self.step():
-                    if not self._full:
-                        self._reports.available()
-                    self._wait()
+            # What came before a watch was set gave no event.
+            if not (self.step() or (self._follow() and self.step())):
+                if not self._full:
+                    self._reports.available()
+                self._wait()
         except Unavailable as error:
             self._reports.unavailable(error)
             if not self._stopping:
@@ -234,16 +232,18 @@ class Verifier:
         self._reports.flush(durable=True)
         return given
 
-    def _follow(self) -> None:
-        """Watch the shard of the stream that moved last; the others are found by looking."""
+    def _follow(self) -> bool:
+        """Watch the shard of the stream that moved last; the others are found by looking.
+
+        Whether something is watched now that was not.
+        """
         newest = max(
             self._streams.trusted, key=lambda one: one.record.last_file_at_ms, default=None
         )
         if newest is None:
-            self._watch.follow(self._medium.root, None, 1)
-        else:
-            state = newest.state
-            self._watch.follow(self._medium.root, state.stream_id, state.next_sequence)
+            return self._watch.follow(self._medium.root, None, 1)
+        state = newest.state
+        return self._watch.follow(self._medium.root, state.stream_id, state.next_sequence)
 
     def _wait(self) -> None:
         now_s = time.monotonic()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import select
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from watchdog.observers.inotify_c import (
@@ -71,6 +72,18 @@ class _Directory:
         """Nothing: the overflow is an event, and the caller looks for everything anyway."""
 
 
+# The same four for thousands of files; making the paths takes 20 µs.
+@lru_cache(maxsize=8)
+def _directories(root: Path, stream_id: bytes | None, shard: int) -> frozenset[Path]:
+    """Where the next files of a stream appear."""
+    if stream_id is None:
+        return frozenset({root})
+    stream = root / layout.stream_name(stream_id)
+    first = shard * layout.FILES_PER_SHARD
+    shards = (layout.shard_name(first), layout.shard_name(first + layout.FILES_PER_SHARD))
+    return frozenset({root, stream, *(stream / name for name in shards)})
+
+
 class Watch:
     """Waits for events in a few directories. Not safe for use by two threads at once."""
 
@@ -98,24 +111,20 @@ class Watch:
         self._watched[path] = directory
         return True
 
-    def follow(self, root: Path, stream_id: bytes | None, sequence: int) -> None:
+    def follow(self, root: Path, stream_id: bytes | None, sequence: int) -> bool:
         """Watch where the next files of a stream appear, and no longer what was followed before.
 
         Watched are the root, the stream's directory, the shard of `sequence` and the one after it.
-        To be called now and then, since directories come and go.
+        To be called now and then, since directories come and go. True if something is watched now
+        that was not: what came there before gave no event.
         """
-        wanted = {root}
-        if stream_id is not None:
-            stream = root / layout.stream_name(stream_id)
-            wanted |= {
-                stream,
-                stream / layout.shard_name(sequence),
-                stream / layout.shard_name(sequence + layout.FILES_PER_SHARD),
-            }
-        for path in self._watched.keys() - wanted:
+        wanted = _directories(root, stream_id, layout.shard_number(sequence))
+        before = dict(self._watched)
+        for path in before.keys() - wanted:
             self._remove(path)
         for path in wanted:
             self.add(path)
+        return any(before.get(path) is not now for path, now in self._watched.items())
 
     def forget(self, path: Path, directory: _Directory) -> None:
         """The watch on `path` ended by itself; the next `follow` renews it."""

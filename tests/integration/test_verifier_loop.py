@@ -88,7 +88,7 @@ class NoEvents:
     """The watch on a filesystem that delivers no events."""
 
     def follow(self, root, stream_id, sequence):
-        pass
+        return False
 
     def wait(self, timeout_s):
         time.sleep(timeout_s)

@@ -86,6 +86,21 @@ def test_a_first_stream_and_each_next_shard_wake(watch: Watch, tmp_path: Path) -
     assert watch.wait(1)
 
 
+def test_following_tells_when_a_directory_is_watched_only_from_now_on(
+    watch: Watch, tmp_path: Path
+) -> None:
+    assert watch.follow(tmp_path, STREAM, 1)
+    assert not watch.follow(tmp_path, STREAM, 1)
+    shard = tmp_path / layout.stream_name(STREAM) / layout.shard_name(1)
+    shard.mkdir(parents=True)
+    assert watch.follow(tmp_path, STREAM, 1)
+    assert not watch.follow(tmp_path, STREAM, 2)
+    shard.rename(tmp_path / "aside")
+    shard.mkdir()
+    assert watch.follow(tmp_path, STREAM, 2)
+    assert not watch.follow(tmp_path, STREAM, 2)
+
+
 def test_what_is_followed_no_longer_does_not_wake(watch: Watch, tmp_path: Path) -> None:
     writer = MediumWriter(tmp_path)
     put(writer, 1)
