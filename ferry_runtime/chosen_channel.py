@@ -1,8 +1,11 @@
-"""A channel that a first set-up makes: its name, and the profile that it begins from."""
+"""A channel that a first set-up makes: its name, the profile that it begins from, its TOML."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from ferry_format.identifiers import is_name
@@ -35,3 +38,20 @@ def parse_channel(text: str) -> ChosenChannel:
     if profile not in profiles.names():
         raise Mistake(f"{profile} is no profile", f"Take one of: {', '.join(profiles.names())}")
     return ChosenChannel(name, profiles.load(profile))
+
+
+def scanner_table(channels: Sequence[ChosenChannel], side: Literal["outer", "inner"]) -> str:
+    """The table of the virus scanner, if one of the channels is scanned on this side."""
+    scanned = [one.name for one in channels if one.profile.is_scanned(side)]
+    if not scanned:
+        return ""
+    return f"""
+# Asked about each message of: {", ".join(scanned)}
+[scanner]
+socket = "/run/clamav/clamd.ctl"
+"""
+
+
+def toml_text(value: str | Path) -> str:
+    """A text as TOML writes it, in quotes."""
+    return json.dumps(str(value), ensure_ascii=False)

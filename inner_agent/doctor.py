@@ -11,8 +11,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -24,15 +23,12 @@ from ferry_format.medium.reader import MediumReader
 from ferry_format.medium.watch import Watch
 from ferry_format.reasons import FerryError, Reason, Refused
 from ferry_runtime.configuration import ConfigurationError
-from ferry_runtime.doctor import host, verdicts
+from ferry_runtime.doctor import either_side, host, verdicts
 from ferry_runtime.doctor import medium as medium_looks
-from ferry_runtime.doctor import scanner as scanner_looks
-from ferry_runtime.doctor import workers as worker_looks
-from ferry_runtime.doctor.findings import Area, Diagnosis, Finding, Side, fault, well
+from ferry_runtime.doctor.findings import Area, Diagnosis, Finding, Side
 from ferry_runtime.doctor.looks import Look, take_all
 from ferry_runtime.doctor.medium import FileSeen
 from ferry_runtime.observation_client import ask, samples
-from ferry_runtime.partial_configuration import valid_parts
 from ferry_runtime.secrets import is_credential, read_key
 from ferry_runtime.sections import (
     AgentSection,
@@ -92,7 +88,7 @@ class InnerParts:
 
 def examine(config_path: Path, wait_s: float) -> Diagnosis:
     """All that is found. The next file is waited for at most `wait_s`."""
-    parts = _parts(config_path)
+    parts = either_side.parts_of(InnerParts, InnerConfig, config_path)
     looks = [
         Look(
             Area.CONFIGURATION,
@@ -102,7 +98,6 @@ def examine(config_path: Path, wait_s: float) -> Diagnosis:
             leans=True,
         ),
         Look(Area.KEYS, _HERE, "the secret files", lambda: _secrets(parts), leans=True),
-        Look(Area.CLOCK, _HERE, "the clock", lambda: [verdicts.of_clock(host.clock(), _HERE)]),
         Look(Area.CERTIFICATES, _HERE, "the certificates", lambda: look_at_certificates(parts)),
     ]
     looks += [
@@ -112,30 +107,20 @@ def examine(config_path: Path, wait_s: float) -> Diagnosis:
     if parts.agent is not None:
         state = parts.agent.state_dir
         looks += [
-            Look(Area.STATE, _HERE, "the state folder", lambda: look_at_state(state, parts)),
+            Look(
+                Area.STATE,
+                _HERE,
+                "the state folder",
+                lambda: look_at_state(state),
+            ),
             Look(Area.AGENT, _HERE, "the agent", lambda: look_at_agent(state, parts)),
             Look(Area.STREAMS, _HERE, "the journal", lambda: look_at_journal(state)),
             Look(Area.DEAD_LETTERS, _HERE, "the deliveries", lambda: look_at_deliveries(state)),
         ]
     workers = parts.validators or ValidatorsSection()
-    looks.append(
-        Look(
-            Area.WORKERS,
-            _HERE,
-            "the validation workers",
-            lambda: worker_looks.look(_HERE, sandbox_required=workers.sandbox_required),
-        )
+    looks += either_side.looks_at_host(
+        _HERE, sandbox_required=workers.sandbox_required, scanned_by=parts.scanner
     )
-    if parts.scanner is not None:
-        scanner = parts.scanner
-        looks.append(
-            Look(
-                Area.SCANNER,
-                _HERE,
-                "the virus scanner",
-                lambda: scanner_looks.look(scanner, _HERE),
-            )
-        )
     if parts.medium is not None:
         medium = parts.medium
         looks += [
@@ -153,28 +138,14 @@ def examine(config_path: Path, wait_s: float) -> Diagnosis:
     return Diagnosis(name, _HERE, tuple(found))
 
 
-def _parts(config_path: Path) -> InnerParts:
-    valid = valid_parts(InnerConfig, config_path)
-    known = {field.name for field in fields(InnerParts)}
-    return InnerParts(**{name: part for name, part in valid.items() if name in known})
-
-
 def _configuration(config_path: Path) -> Iterator[Finding]:
-    try:
-        config = load_config(config_path)
-    except ConfigurationError as error:
-        yield from verdicts.of_configuration(error.problems, _HERE)
-        return
-    try:
-        policy = load_policy(config.policy.file, config.policy.security_admin)
-        problems = check_inner(config, policy)
-    except ConfigurationError as error:
-        problems = list(error.problems)
-    except FerryError as error:
-        yield verdicts.of_refused_policy(error, _HERE)
-        return
-    told = list(verdicts.of_configuration(problems, _HERE))
-    yield from told or [well(Area.CONFIGURATION, f"{config_path} and its policy are good")]
+    return either_side.look_at_configuration(
+        _HERE,
+        config_path,
+        load_config,
+        lambda config: load_policy(config.policy.file, config.policy.security_admin),
+        check_inner,
+    )
 
 
 def _secrets(parts: InnerParts) -> Iterator[Finding]:
@@ -191,30 +162,13 @@ def _secrets(parts: InnerParts) -> Iterator[Finding]:
 
 def look_at_certificates(parts: InnerParts) -> Iterator[Finding]:
     """Until when each certificate is valid."""
-    for path in dict.fromkeys(one.path for one in certificate_files(parts.sinks)):
-        try:
-            validity = host.validity(path)
-        except (OSError, ValueError):
-            continue  # `check` says what is wrong with it
-        yield verdicts.of_certificate(path, validity, datetime.now(UTC), _HERE)
+    paths = (one.path for one in certificate_files(parts.sinks))
+    return either_side.look_at_certificates(_HERE, paths)
 
 
-def look_at_state(folder: Path, parts: InnerParts) -> Iterator[Finding]:
+def look_at_state(folder: Path) -> Iterator[Finding]:
     """The state folder: rights, owners, room."""
-    if not folder.is_dir():
-        yield fault(
-            Area.STATE, f"{folder} is not there", _HERE, f"Mount its disk, or make {folder}."
-        )
-        return
-    user = _agent_user(parts)
-    if user is not None:
-        wanted = os.R_OK | os.W_OK | os.X_OK
-        closed = host.closed_to(user, folder, wanted)
-        yield from verdicts.of_closed(Area.STATE, folder, closed, user, "write to", _HERE)
-        names = [one for one in folder.iterdir() if one.is_file()]
-        strangers = [one.name for one in names if one.stat().st_uid != user.uid]
-        yield from verdicts.of_owners(folder, strangers, user, _HERE)
-    yield verdicts.of_room(Area.STATE, folder, host.room(folder), STATE_BYTES_MIN, _HERE)
+    return either_side.look_at_state(_HERE, folder, STATE_BYTES_MIN)
 
 
 def look_at_agent(folder: Path, parts: InnerParts) -> Iterator[Finding]:
@@ -293,12 +247,7 @@ async def _probe(section: SinkSection) -> Reason | None:
 
 def _medium(medium: MediumSection) -> Iterator[Finding]:
     if not medium.path.exists():
-        yield fault(
-            Area.MEDIUM,
-            f"{medium.path} is not there",
-            Side.MEDIUM,
-            f"Make the folder and mount the medium at {medium.path}.",
-        )
+        yield either_side.no_medium(medium.path)
         return
     seen = medium_looks.look_at(medium.path)
     yield from verdicts.of_mount(seen, _HERE, published=True)

@@ -3,47 +3,32 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from ferry_runtime.chosen_channel import ChosenChannel
+from ferry_runtime.chosen_channel import ChosenChannel, scanner_table, toml_text
+from ferry_runtime.commands.first_answers import Answers
 from ferry_runtime.problem_words import Mistake
 
 _SUFFIXES: Final = (("hl7v2", ".hl7"), ("xml", ".xml"), ("csv", ".csv"), ("dicom", ".dcm"))
 
 
-@dataclass(frozen=True, slots=True)
-class InnerAnswers:
-    """What somebody who sets an inner up has to say.
+def inner_toml(answers: Answers, where: Mapping[str, str]) -> str:
+    """The system administrator's file; `where` says for each channel where its messages go.
 
-    `sinks` says for each channel where its messages go: a folder's path, mllp://HOST:PORT, or an
-    http or https address.
+    That is a folder's path, mllp://HOST:PORT, or an http or https address. Raises Mistake if it is
+    none of them.
     """
-
-    name: str
-    lane: str
-    channels: tuple[ChosenChannel, ...]
-    sinks: Mapping[str, str]
-    medium: Path
-    state_dir: Path
-    audit_dir: Path
-
-
-def inner_toml(answers: InnerAnswers) -> str:
-    """The system administrator's file. Raises Mistake if a sink's address is none."""
-    sinks = "".join(_sink(one, answers.sinks[one.name]) for one in answers.channels)
+    sinks = "".join(_sink(one, where[one.name]) for one in answers.channels)
     return f"""\
 # The system administrator's file on the intranet host (内网机), begun by ferry-inner init.
 # Every key, its default and meaning: docs/configuration.md. Check each change: ferry-inner check
 
 [agent]
-name = {_text(answers.name)}  # stands in each log line and audit record
-state_dir = {_text(answers.state_dir)}  # journal and deliveries: a local disk
+name = {toml_text(answers.name)}  # stands in each log line and audit record
+state_dir = {toml_text(answers.state_dir)}  # journal and deliveries: a local disk
 
 [keys]
 # In keys/, root's alone; systemd hands the services copies (LoadCredential=).
@@ -55,18 +40,18 @@ file = "policy.toml"                    # the security administrator's; beside i
 security_admin = "security-admin.pub"   # a policy that this key did not sign is refused
 
 [medium]
-path = {_text(answers.medium)}  # mounted read-only (ro,nodev,nosuid,noexec)
+path = {toml_text(answers.medium)}  # mounted read-only (ro,nodev,nosuid,noexec)
 
 [metrics]
 listen = "127.0.0.1:9465"
 
 [audit]
-dir = {_text(answers.audit_dir)}  # below it: verifier/ and replayer/
+dir = {toml_text(answers.audit_dir)}  # below it: verifier/ and replayer/
 key = "credential:audit.key"
-{_scanner(answers.channels)}{sinks}"""
+{scanner_table(answers.channels, "inner")}{sinks}"""
 
 
-def inner_policy(answers: InnerAnswers) -> str:
+def inner_policy(answers: Answers) -> str:
     """The draft of the security administrator's file: without the outer's key, and unsigned."""
     head = f"""\
 # The security administrator's file for the intranet host (内网机), drafted by ferry-inner init.
@@ -75,16 +60,16 @@ def inner_policy(answers: InnerAnswers) -> str:
 
 version = 1
 side = "inner"
-lane = {_text(answers.lane)}
+lane = {toml_text(answers.lane)}
 """
     channels = (one.profile.inner_channel(one.name, _name(one)) for one in answers.channels)
     return "\n".join([head, *channels])
 
 
-def replayer_drop_in(answers: InnerAnswers) -> str | None:
+def replayer_drop_in(sinks: Mapping[str, str]) -> str | None:
     """What the replayer's unit needs beyond itself for these sinks; None if nothing."""
     lines = []
-    for where in answers.sinks.values():
+    for where in sinks.values():
         host = None if where.startswith("/") else urlsplit(where).hostname
         if host is None:
             lines.append(f"ReadWritePaths={where}")
@@ -106,22 +91,22 @@ def replayer_drop_in(answers: InnerAnswers) -> str | None:
 
 def _sink(channel: ChosenChannel, where: str) -> str:
     head = f"\n# {channel.profile.title} ({channel.profile.title_zh})\n[[sinks]]\n"
-    name = f"name = {_text(_name(channel))}\n"
+    name = f"name = {toml_text(_name(channel))}\n"
     if where.startswith("/"):
         suffix = next(
             (end for family, end in _SUFFIXES if getattr(channel.profile.content, family)), ".json"
         )
-        return f'{head}kind = "folder"\n{name}path = {_text(where)}\nsuffix = "{suffix}"\n'
+        return f'{head}kind = "folder"\n{name}path = {toml_text(where)}\nsuffix = "{suffix}"\n'
     try:
         parts = urlsplit(where)
         host, port = parts.hostname, parts.port
     except ValueError:
         host = port = None
     if host and parts.scheme in ("http", "https"):
-        kind = f'kind = "http"\n{name}url = {_text(where)}\n'
+        kind = f'kind = "http"\n{name}url = {toml_text(where)}\n'
         return head + kind + _tls(is_needed=parts.scheme == "https")
     if host and port and parts.scheme == channel.protocol == "mllp":
-        kind = f'kind = "mllp"\n{name}host = {_text(host)}\nport = {port}\n'
+        kind = f'kind = "mllp"\n{name}host = {toml_text(host)}\nport = {port}\n'
         return head + kind + _tls(is_needed=not _is_loopback(host))
     raise Mistake(
         f"the sink of channel {channel.name} is none",
@@ -141,20 +126,5 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _scanner(channels: Sequence[ChosenChannel]) -> str:
-    scanned = [one.name for one in channels if one.profile.is_scanned("inner")]
-    if not scanned:
-        return ""
-    return f"""
-# Asked about each message of: {", ".join(scanned)}
-[scanner]
-socket = "/run/clamav/clamd.ctl"
-"""
-
-
 def _name(channel: ChosenChannel) -> str:
     return f"{channel.name}-out"
-
-
-def _text(value: str | Path) -> str:
-    return json.dumps(str(value), ensure_ascii=False)

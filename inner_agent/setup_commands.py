@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -12,17 +13,17 @@ import click
 from ferry_format.keys import KeyKind
 from ferry_runtime import secrets
 from ferry_runtime.chosen_channel import ChosenChannel
-from ferry_runtime.commands import first_setup
+from ferry_runtime.commands import first_answers, first_setup
 from ferry_runtime.commands.configured import EXIT_CODES
 from ferry_runtime.commands.failure import fail
+from ferry_runtime.commands.first_answers import Answers, Given
 from ferry_runtime.problem_words import Mistake
 from inner_agent import lookup
 from inner_agent.command_frame import CONFIG, load
-from inner_agent.first_files import InnerAnswers, inner_policy, inner_toml, replayer_drop_in
+from inner_agent.first_files import inner_policy, inner_toml, replayer_drop_in
 from inner_agent.journal import GapRecord, StreamRecord
 from inner_agent.policy import load_policy
 
-_FOLDER = click.Path(path_type=Path, file_okay=False)
 _CODE: Final = re.compile(r"([0-9a-f]{8})-([0-9]{1,19})")
 _LOOK_S: Final = 0.2
 _DROP_IN: Final = "replayer-site.conf"
@@ -31,10 +32,7 @@ _UNITS: Final = "ferry-inner-verifier ferry-inner-replayer ferry-inner.target"
 
 
 @click.command(epilog=EXIT_CODES)
-@click.option("--folder", type=_FOLDER, default="/etc/ferry-inner", show_default=True)
-@click.option("--name", help="This agent's name, as logs and audit show it.")
-@click.option("--lane", help="The lane's name, the same on the outer.")
-@click.option("--channel", "channels", multiple=True, metavar="NAME=PROFILE", help="Repeatable.")
+@first_answers.options("inner", "outer")
 @click.option(
     "--sink",
     "sinks",
@@ -42,55 +40,19 @@ _UNITS: Final = "ferry-inner-verifier ferry-inner-replayer ferry-inner.target"
     metavar="NAME=WHERE",
     help="Where a channel's messages go: /FOLDER, mllp://HOST:PORT, https://HOST/PATH. Repeatable.",
 )
-@click.option("--medium", help="The medium's folder, mounted read-only.")
-@click.option("--state-dir", help="Where the journal lies.")
-@click.option("--audit-dir", help="Where the audit trails lie.")
-@click.option("--signed", type=_FOLDER, help="The folder that came back from ferry-keys ceremony.")
-@click.option("--security-admin", metavar="FINGERPRINT", help="Of their key, as they read it out.")
-@click.option("--yes", is_flag=True, help="Ask nothing: options, and defaults for the rest.")
-def init(
-    folder: Path,
-    name: str | None,
-    lane: str | None,
-    channels: tuple[str, ...],
-    sinks: tuple[str, ...],
-    medium: str | None,
-    state_dir: str | None,
-    audit_dir: str | None,
-    signed: Path | None,
-    security_admin: str | None,
-    *,
-    yes: bool,
-) -> None:
+def init(given: Given, sinks: tuple[str, ...]) -> None:
     """Set a receiving side up, step by step; run it again to go on.
 
     Makes keys, inner.toml and a draft of the policy with channels from ready profiles
     (ferry-profiles list), and, when the policy came back signed, takes it. Asks for what no option
     says. Writes nothing over. Signs nothing: that is the security administrator's.
     """
-    asks = not yes
+    folder = given.folder
     if not (folder / "inner.toml").exists():
-        agent = first_setup.ask_name(name, "Name of this agent", "inner-1", asks=asks)
-        shared = first_setup.ask_name(lane, "Name of the lane", "front-to-his", asks=asks)
-        chosen = first_setup.ask_channels(channels, asks=asks)
-        answers = InnerAnswers(
-            agent,
-            shared,
-            chosen,
-            _sinks(sinks, chosen, asks=asks),
-            first_setup.ask_path(medium, "The medium's folder", "/srv/ferry-medium", asks=asks),
-            first_setup.ask_path(
-                state_dir, "Folder of the journal", "/var/lib/ferry-inner", asks=asks
-            ),
-            first_setup.ask_path(
-                audit_dir, "Folder of the audit trails", "/var/log/ferry-inner/audit", asks=asks
-            ),
-        )
-        _make(folder, answers)
+        answers = first_answers.answers(given, "inner", "inner-1")
+        _make(folder, answers, _sinks(sinks, answers.channels, asks=given.asks))
     receiver = secrets.read_key(folder / "keys" / "receiver.key", KeyKind.RECEIVE)
-    carried = first_setup.carried_back(signed, folder)
-    if carried is not None and (signed or not (folder / first_setup.POLICY).exists()):
-        first_setup.install_policy(carried, folder, load_policy, security_admin, asks=asks)
+    first_setup.take_signed(given, load_policy)
     first_setup.tell_key("The inner's key (receiver.pub)", receiver)
     _tell_next(folder)
 
@@ -104,7 +66,7 @@ def _sinks(
     if unknown:
         raise Mistake(f"--sink names {', '.join(unknown)}, no channel", "Write NAME=WHERE")
     return {
-        one.name: first_setup.ask(
+        one.name: first_answers.ask(
             said.get(one.name),
             f"Where messages of {one.name} go (/FOLDER, mllp://HOST:PORT, https://HOST/PATH)",
             f"/srv/ferry-out/{one.name}",
@@ -114,8 +76,8 @@ def _sinks(
     }
 
 
-def _make(folder: Path, answers: InnerAnswers) -> None:
-    text = inner_toml(answers)
+def _make(folder: Path, answers: Answers, sinks: Mapping[str, str]) -> None:
+    text = inner_toml(answers, sinks)
     keys = folder / "keys"
     first_setup.make_folder(folder, 0o755)
     receiver = first_setup.make_key(keys, "receiver", KeyKind.RECEIVE, answers.name)
@@ -127,12 +89,11 @@ def _make(folder: Path, answers: InnerAnswers) -> None:
         inner_policy(answers),
         {"receiver": receiver, "audit": audit},
     )
-    first_setup.make_folder(answers.state_dir, 0o700, "ferry-inner")
-    first_setup.make_folder(answers.audit_dir.parent, 0o750, "ferry-inner")
-    for where in answers.sinks.values():
+    first_setup.make_state(answers, "ferry-inner")
+    for where in sinks.values():
         if where.startswith("/"):
             first_setup.make_folder(Path(where), 0o750, "ferry-inner")
-    drop_in = replayer_drop_in(answers)
+    drop_in = replayer_drop_in(sinks)
     if drop_in is not None:
         first_setup.place(folder / _DROP_IN, drop_in)
     # Last: once it is there, all of it is.

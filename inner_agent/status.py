@@ -76,7 +76,7 @@ def _findings(config: InnerConfig, *, anything_came: bool) -> Iterator[Finding]:
     state_dir = config.agent.state_dir
     parts = InnerParts(agent=config.agent, metrics=config.metrics, sinks=config.sinks)
     yield from look_at_agent(state_dir, parts)
-    yield from look_at_state(state_dir, parts)
+    yield from look_at_state(state_dir)
     yield from look_at_certificates(parts)
     if not anything_came:
         yield diagnosis.of_no_stream()

@@ -9,23 +9,18 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ferry_format.medium.reader import MediumReader
 from ferry_format.reasons import FerryError
 from ferry_runtime.addresses import parse_listen
-from ferry_runtime.configuration import ConfigurationError
-from ferry_runtime.doctor import host, verdicts
+from ferry_runtime.doctor import either_side, host, verdicts
 from ferry_runtime.doctor import medium as medium_looks
-from ferry_runtime.doctor import scanner as scanner_looks
-from ferry_runtime.doctor import workers as worker_looks
-from ferry_runtime.doctor.findings import Area, Diagnosis, Finding, Side, fault, well
+from ferry_runtime.doctor.findings import Area, Diagnosis, Finding, Side, well
 from ferry_runtime.doctor.looks import Look, take_all
 from ferry_runtime.observation_client import ask, samples
-from ferry_runtime.partial_configuration import valid_parts
 from ferry_runtime.secrets import is_credential
 from ferry_runtime.sections import (
     AgentSection,
@@ -80,7 +75,7 @@ class OuterParts:
 
 def examine(config_path: Path) -> Diagnosis:
     """All that is found."""
-    parts = _parts(config_path)
+    parts = either_side.parts_of(OuterParts, OuterConfig, config_path)
     looks = [
         Look(
             Area.CONFIGURATION,
@@ -90,7 +85,6 @@ def examine(config_path: Path) -> Diagnosis:
             leans=True,
         ),
         Look(Area.KEYS, _HERE, "the secret files", lambda: _secrets(parts), leans=True),
-        Look(Area.CLOCK, _HERE, "the clock", lambda: [verdicts.of_clock(host.clock(), _HERE)]),
         Look(Area.LISTENERS, _HERE, "the drop folders", lambda: _drop_folders(parts), leans=True),
         Look(Area.CERTIFICATES, _HERE, "the certificates", lambda: look_at_certificates(parts)),
     ]
@@ -100,24 +94,9 @@ def examine(config_path: Path) -> Diagnosis:
             Look(Area.STATE, _HERE, "the state folder", lambda: look_at_state(agent, parts))
         )
     workers = parts.intake or IntakeSection()
-    looks.append(
-        Look(
-            Area.WORKERS,
-            _HERE,
-            "the validation workers",
-            lambda: worker_looks.look(_HERE, sandbox_required=workers.sandbox_required),
-        )
+    looks += either_side.looks_at_host(
+        _HERE, sandbox_required=workers.sandbox_required, scanned_by=parts.scanner
     )
-    if parts.scanner is not None:
-        scanner = parts.scanner
-        looks.append(
-            Look(
-                Area.SCANNER,
-                _HERE,
-                "the virus scanner",
-                lambda: scanner_looks.look(scanner, _HERE),
-            )
-        )
     if parts.medium is not None:
         medium = parts.medium
         looks += [
@@ -138,28 +117,14 @@ def examine(config_path: Path) -> Diagnosis:
     return Diagnosis(name, _HERE, tuple(found))
 
 
-def _parts(config_path: Path) -> OuterParts:
-    valid = valid_parts(OuterConfig, config_path)
-    known = {field.name for field in fields(OuterParts)}
-    return OuterParts(**{name: part for name, part in valid.items() if name in known})
-
-
 def _configuration(config_path: Path) -> Iterator[Finding]:
-    try:
-        config = load_config(config_path)
-    except ConfigurationError as error:
-        yield from verdicts.of_configuration(error.problems, _HERE)
-        return
-    try:
-        policy = load_policy(config.policy.file, config.policy.security_admin)
-        problems = check_outer(config, policy)
-    except ConfigurationError as error:
-        problems = list(error.problems)
-    except FerryError as error:
-        yield verdicts.of_refused_policy(error, _HERE)
-        return
-    told = list(verdicts.of_configuration(problems, _HERE))
-    yield from told or [well(Area.CONFIGURATION, f"{config_path} and its policy are good")]
+    return either_side.look_at_configuration(
+        _HERE,
+        config_path,
+        load_config,
+        lambda config: load_policy(config.policy.file, config.policy.security_admin),
+        check_outer,
+    )
 
 
 def _secrets(parts: OuterParts) -> Iterator[Finding]:
@@ -176,37 +141,16 @@ def _secrets(parts: OuterParts) -> Iterator[Finding]:
 
 def look_at_certificates(parts: OuterParts) -> Iterator[Finding]:
     """Until when each certificate is valid."""
-    for path in dict.fromkeys(one.path for one in certificate_files(parts.sources)):
-        try:
-            validity = host.validity(path)
-        except (OSError, ValueError):
-            continue  # `check` says what is wrong with it
-        yield verdicts.of_certificate(path, validity, datetime.now(UTC), _HERE)
+    paths = (one.path for one in certificate_files(parts.sources))
+    return either_side.look_at_certificates(_HERE, paths)
 
 
 def look_at_state(agent: AgentSection, parts: OuterParts) -> Iterator[Finding]:
     """The state folder and the audit trail's: rights, owners, room."""
     folder = agent.state_dir
-    if not folder.is_dir():
-        yield fault(
-            Area.STATE, f"{folder} is not there", _HERE, f"Mount its disk, or make {folder}."
-        )
-        return
-    user = _agent_user(parts)
-    if user is not None:
-        yield from verdicts.of_closed(
-            Area.STATE,
-            folder,
-            host.closed_to(user, folder, os.R_OK | os.W_OK | os.X_OK),
-            user,
-            "write to",
-            _HERE,
-        )
-        strangers = [one.name for one in _files(folder) if one.stat().st_uid != user.uid]
-        yield from verdicts.of_owners(folder, strangers, user, _HERE)
     least = 0 if parts.spool is None else parts.spool.free_bytes_min
-    yield verdicts.of_room(Area.STATE, folder, host.room(folder), least, _HERE)
-    if parts.audit is not None and parts.audit.dir.is_dir():
+    yield from either_side.look_at_state(_HERE, folder, least)
+    if parts.audit is not None and parts.audit.dir.is_dir() and folder.is_dir():
         audit = parts.audit.dir
         if audit.stat().st_dev != folder.stat().st_dev:
             yield verdicts.of_room(Area.STATE, audit, host.room(audit), AUDIT_BYTES_MIN, _HERE)
@@ -231,12 +175,7 @@ def _drop_folders(parts: OuterParts) -> Iterator[Finding]:
 
 def _medium(medium: MediumSection, parts: OuterParts) -> Iterator[Finding]:
     if not medium.path.exists():
-        yield fault(
-            Area.MEDIUM,
-            f"{medium.path} is not there",
-            Side.MEDIUM,
-            f"Make the folder and mount the medium at {medium.path}.",
-        )
+        yield either_side.no_medium(medium.path)
         return
     seen = medium_looks.look_at(medium.path)
     published = not seen.is_bare or _has_published(parts)
@@ -334,7 +273,3 @@ def _process(parts: OuterParts) -> int | None:
 def _agent_user(parts: OuterParts) -> host.User | None:
     """Whose the state folder is: the agent's user, whoever runs the doctor."""
     return None if parts.agent is None else host.owner(parts.agent.state_dir)
-
-
-def _files(folder: Path) -> list[Path]:
-    return [one for one in folder.iterdir() if one.is_file()]

@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from ferry_runtime.chosen_channel import ChosenChannel
-
-
-@dataclass(frozen=True, slots=True)
-class OuterAnswers:
-    """What somebody who sets an outer up has to say."""
-
-    name: str
-    lane: str
-    channels: tuple[ChosenChannel, ...]
-    medium: Path
-    state_dir: Path
-    audit_dir: Path
-
+from ferry_runtime.chosen_channel import ChosenChannel, scanner_table, toml_text
+from ferry_runtime.commands.first_answers import Answers
 
 _FIRST_PORTS: Final = {"mllp": 2575, "dicom": 11112}
 _OUR_TITLE: Final = 'ae_title = "FERRY"                      # what the modalities call\n'
 
 
-def outer_toml(answers: OuterAnswers) -> str:
+def outer_toml(answers: Answers) -> str:
     """The system administrator's file."""
     return f"""\
 # The system administrator's file on the front-end machine (前置机), begun by ferry-outer init.
 # Every key, its default and meaning: docs/configuration.md. Check each change: ferry-outer check
 
 [agent]
-name = {_text(answers.name)}  # stands in each log line and audit record
-state_dir = {_text(answers.state_dir)}  # the spool: a local disk, and not the medium's
+name = {toml_text(answers.name)}  # stands in each log line and audit record
+state_dir = {toml_text(answers.state_dir)}  # the spool: a local disk, and not the medium's
 
 [keys]
 # In keys/, root's alone; systemd hands the service a copy (LoadCredential=).
@@ -47,19 +32,19 @@ file = "policy.toml"                    # the security administrator's; beside i
 security_admin = "security-admin.pub"   # a policy that this key did not sign is refused
 
 [medium]
-path = {_text(answers.medium)}
+path = {toml_text(answers.medium)}
 keep_hours = 72                         # longer than the inner is ever down: a long weekend
 
 [metrics]
 listen = "127.0.0.1:9464"               # /metrics, /healthz, /readyz
 
 [audit]
-dir = {_text(answers.audit_dir)}
+dir = {toml_text(answers.audit_dir)}
 key = "credential:audit.key"
-{_scanner(answers.channels)}{"".join(_sources(answers.channels))}"""
+{scanner_table(answers.channels, "outer")}{"".join(_sources(answers.channels))}"""
 
 
-def outer_policy(answers: OuterAnswers) -> str:
+def outer_policy(answers: Answers) -> str:
     """The draft of the security administrator's file: without the inner's key, and unsigned."""
     parts = [
         f"""\
@@ -69,16 +54,16 @@ def outer_policy(answers: OuterAnswers) -> str:
 
 version = 1
 side = "outer"
-lane = {_text(answers.lane)}
+lane = {toml_text(answers.lane)}
 """
     ]
     for channel in answers.channels:
         known = (
-            f"listeners = [{_text(_source(channel))}]  # whoever connects there is this sender"
+            f"listeners = [{toml_text(_source(channel))}]  # whoever connects there is this sender"
             if channel.protocol != "http"
             else "api_keys_sha256 = []  # the ceremony makes the key, and shows it once"
         )
-        parts.append(f"[[senders]]\nname = {_text(_sender(channel))}\n{known}\n")
+        parts.append(f"[[senders]]\nname = {toml_text(_sender(channel))}\n{known}\n")
     parts += [one.profile.outer_channel(one.name, [_sender(one)]) for one in answers.channels]
     return "\n".join(parts)
 
@@ -93,9 +78,9 @@ def _sources(channels: Sequence[ChosenChannel]) -> Iterator[str]:
 # {channel.profile.title} ({channel.profile.title_zh})
 [[sources]]
 kind = "{channel.protocol}"
-name = {_text(_source(channel))}
+name = {toml_text(_source(channel))}
 {_listen(port, port)}# tls_client_ca = "tls/senders-ca.crt"
-channel = {_text(channel.name)}
+channel = {toml_text(channel.name)}
 {_OUR_TITLE if channel.protocol == "dicom" else ""}"""
     by_http = [one.name for one in channels if one.protocol == "http"]
     if by_http:
@@ -117,24 +102,9 @@ listen = "127.0.0.1:{port}"
 """
 
 
-def _scanner(channels: Sequence[ChosenChannel]) -> str:
-    scanned = [one.name for one in channels if one.profile.is_scanned("outer")]
-    if not scanned:
-        return ""
-    return f"""
-# Asked about each message of: {", ".join(scanned)}
-[scanner]
-socket = "/run/clamav/clamd.ctl"
-"""
-
-
 def _source(channel: ChosenChannel) -> str:
     return f"{channel.name}-in"
 
 
 def _sender(channel: ChosenChannel) -> str:
     return f"{channel.name}-sender"
-
-
-def _text(value: str | Path) -> str:
-    return json.dumps(str(value), ensure_ascii=False)

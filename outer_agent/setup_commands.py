@@ -10,74 +10,39 @@ import click
 from ferry_format.keys import KeyKind
 from ferry_format.medium.reader import MediumReader
 from ferry_runtime import secrets
-from ferry_runtime.commands import first_setup
+from ferry_runtime.commands import first_answers, first_setup
 from ferry_runtime.commands.configured import EXIT_CODES, load_alone
 from ferry_runtime.commands.failure import fail
+from ferry_runtime.commands.first_answers import Answers, Given
 from outer_agent import service
 from outer_agent.command_frame import CONFIG
 from outer_agent.config import load_config
-from outer_agent.first_files import OuterAnswers, outer_policy, outer_toml
+from outer_agent.first_files import outer_policy, outer_toml
 from outer_agent.policy import load_policy
 from outer_agent.spool import Spool
 
-_FOLDER = click.Path(path_type=Path, file_okay=False)
 _LOOK_S = 0.2
 
 
 @click.command(epilog=EXIT_CODES)
-@click.option("--folder", type=_FOLDER, default="/etc/ferry-outer", show_default=True)
-@click.option("--name", help="This agent's name, as logs and audit show it.")
-@click.option("--lane", help="The lane's name, the same on the inner.")
-@click.option("--channel", "channels", multiple=True, metavar="NAME=PROFILE", help="Repeatable.")
-@click.option("--medium", help="The medium's folder.")
-@click.option("--state-dir", help="Where the spool lies.")
-@click.option("--audit-dir", help="Where the audit trail lies.")
-@click.option("--signed", type=_FOLDER, help="The folder that came back from ferry-keys ceremony.")
-@click.option("--security-admin", metavar="FINGERPRINT", help="Of their key, as they read it out.")
-@click.option("--yes", is_flag=True, help="Ask nothing: options, and defaults for the rest.")
-def init(
-    folder: Path,
-    name: str | None,
-    lane: str | None,
-    channels: tuple[str, ...],
-    medium: str | None,
-    state_dir: str | None,
-    audit_dir: str | None,
-    signed: Path | None,
-    security_admin: str | None,
-    *,
-    yes: bool,
-) -> None:
+@first_answers.options("outer", "inner")
+def init(given: Given) -> None:
     """Set a sending side up, step by step; run it again to go on.
 
     Makes keys, outer.toml and a draft of the policy with channels from ready profiles
     (ferry-profiles list), and, when the policy came back signed, takes it. Asks for what no option
     says. Writes nothing over. Signs nothing: that is the security administrator's.
     """
-    asks = not yes
+    folder = given.folder
     if not (folder / "outer.toml").exists():
-        answers = OuterAnswers(
-            first_setup.ask_name(name, "Name of this agent", "front-1", asks=asks),
-            first_setup.ask_name(lane, "Name of the lane", "front-to-his", asks=asks),
-            first_setup.ask_channels(channels, asks=asks),
-            first_setup.ask_path(medium, "The medium's folder", "/srv/ferry-medium", asks=asks),
-            first_setup.ask_path(
-                state_dir, "Folder of the spool", "/var/lib/ferry-outer", asks=asks
-            ),
-            first_setup.ask_path(
-                audit_dir, "Folder of the audit trail", "/var/log/ferry-outer/audit", asks=asks
-            ),
-        )
-        _make(folder, answers)
+        _make(folder, first_answers.answers(given, "outer", "front-1"))
     sender = secrets.read_key(folder / "keys" / "sender.key", KeyKind.SIGN)
-    carried = first_setup.carried_back(signed, folder)
-    if carried is not None and (signed or not (folder / first_setup.POLICY).exists()):
-        first_setup.install_policy(carried, folder, load_policy, security_admin, asks=asks)
+    first_setup.take_signed(given, load_policy)
     first_setup.tell_key("The outer's key (sender.pub)", sender)
     _tell_next(folder)
 
 
-def _make(folder: Path, answers: OuterAnswers) -> None:
+def _make(folder: Path, answers: Answers) -> None:
     keys = folder / "keys"
     first_setup.make_folder(folder, 0o755)
     sender = first_setup.make_key(keys, "sender", KeyKind.SIGN, answers.name)
@@ -88,8 +53,7 @@ def _make(folder: Path, answers: OuterAnswers) -> None:
         outer_policy(answers),
         {"sender": sender, "audit": audit},
     )
-    first_setup.make_folder(answers.state_dir, 0o700, "ferry-outer")
-    first_setup.make_folder(answers.audit_dir.parent, 0o750, "ferry-outer")
+    first_setup.make_state(answers, "ferry-outer")
     # Last: once it is there, all of it is.
     first_setup.place(folder / "outer.toml", outer_toml(answers))
 

@@ -17,14 +17,13 @@ from typing import Final, Protocol
 import click
 
 from ferry_format import keys
-from ferry_format.identifiers import is_name
 from ferry_format.keys import KeyFile, KeyKind, PublicKey
 from ferry_runtime import policy, secrets, spoken_fingerprint
-from ferry_runtime.chosen_channel import ChosenChannel, parse_channel
+from ferry_runtime.chosen_channel import ChosenChannel
+from ferry_runtime.commands.first_answers import Answers, Given
 from ferry_runtime.problem_words import Mistake
 from ferry_runtime.regular_file import read_regular
 from ferry_runtime.whole_file import create_file
-from validators import profiles
 from validators.policy import SchemaFile
 
 HANDOVER: Final = "handover"
@@ -44,42 +43,6 @@ class SignedPolicy(Protocol):
         """Every schema that the channels name."""
 
 
-def ask(given: str | None, question: str, default: str, *, asks: bool) -> str:
-    """What was given by an option; otherwise the answer to the question, or its default."""
-    if given is not None:
-        return given
-    return str(click.prompt(question, default=default)) if asks else default
-
-
-def ask_name(given: str | None, question: str, default: str, *, asks: bool) -> str:
-    """The same, for a name. Raises Mistake."""
-    name = ask(given, question, default, asks=asks)
-    if not is_name(name):
-        raise Mistake(f"{name} is no name", "Use lower-case letters, digits and . _ -")
-    return name
-
-
-def ask_path(given: str | None, question: str, default: str, *, asks: bool) -> Path:
-    """The same, for a path."""
-    return Path(ask(given, question, default, asks=asks)).absolute()
-
-
-def ask_channels(given: Iterable[str], *, asks: bool) -> tuple[ChosenChannel, ...]:
-    """The channels, each written NAME=PROFILE, or as the profile's name alone. Raises Mistake."""
-    texts = list(given)
-    if not texts:
-        if asks:
-            width = max(map(len, profiles.names()))
-            for profile in map(profiles.load, profiles.names()):
-                click.echo(f"  {profile.name:{width}}  {profile.title}  {profile.title_zh}")
-        question = "Channels, each as NAME=PROFILE, with blanks between"
-        texts = ask(None, question, "registration=registration", asks=asks).split()
-    chosen = tuple(map(parse_channel, texts))
-    if len({one.name for one in chosen}) < len(chosen):
-        raise Mistake("a channel stands twice", "Give each its own name")
-    return chosen
-
-
 def make_folder(path: Path, mode: int, user: str | None = None) -> None:
     """Make a folder that is not there, for `user` if this is root and the user is known."""
     if path.is_dir():
@@ -91,6 +54,12 @@ def make_folder(path: Path, mode: int, user: str | None = None) -> None:
             entry = pwd.getpwnam(user)
             os.chown(path, entry.pw_uid, entry.pw_gid)
     click.echo(f"made: {path}")
+
+
+def make_state(answers: Answers, user: str) -> None:
+    """Make the folders that the agent writes."""
+    make_folder(answers.state_dir, _CLOSED_FOLDER, user)
+    make_folder(answers.audit_dir.parent, 0o750, user)
 
 
 def make_key(folder: Path, file: str, kind: KeyKind, name: str) -> KeyFile:
@@ -136,32 +105,27 @@ def hand_over(
         place(folder / POLICY, policy_text)
 
 
-def install_policy(
-    carried: Path,
-    folder: Path,
-    load: Callable[[Path, Path], SignedPolicy],
-    typed: str | None,
-    *,
-    asks: bool,
-) -> None:
-    """Take the signed policy that came back, and all that belongs to it, into `folder`.
+def take_signed(given: Given, load: Callable[[Path, Path], SignedPolicy]) -> None:
+    """Take the signed policy, and all that belongs to it, if it came back.
 
-    `typed` is the fingerprint of the security administrator's key, as they read it out. Raises
-    Mistake, Refused or ConfigurationError.
+    It lies where it was said, or where it had gone from. Raises Mistake, Refused or
+    ConfigurationError.
     """
+    here = given.folder / HANDOVER
+    carried = given.signed
+    if carried is None and not (given.folder / POLICY).exists():
+        carried = here if policy.signature_path(here / POLICY).exists() else None
+    if carried is None:
+        return
     admin = secrets.read_public_key(carried / ADMIN_KEY, KeyKind.SECURITY_ADMIN)
-    compare_fingerprint(admin, typed, "the security administrator's", asks=asks)
+    whose = "the security administrator's"
+    compare_fingerprint(admin, given.security_admin, whose, asks=given.asks)
     for schema in load(carried / POLICY, carried / ADMIN_KEY).schema_files():
-        place(folder / schema.file, policy.read_schema(carried, schema.file, schema.sha256))
+        text = policy.read_schema(carried, schema.file, schema.sha256)
+        place(given.folder / schema.file, text)
     signature = policy.signature_path(carried / POLICY).name
     for name in (ADMIN_KEY, POLICY, signature):
-        place(folder / name, read_regular(carried / name, _FILE_BYTES_MAX))
-
-
-def carried_back(given: Path | None, folder: Path) -> Path | None:
-    """Where the signed policy is that came back: where it was said, or where it had gone from."""
-    here = folder / HANDOVER
-    return given or (here if policy.signature_path(here / POLICY).exists() else None)
+        place(given.folder / name, read_regular(carried / name, _FILE_BYTES_MAX))
 
 
 def compare_fingerprint(key: PublicKey, given: str | None, whose: str, *, asks: bool) -> None:

@@ -12,13 +12,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ferry_runtime.chosen_channel import ChosenChannel
+from ferry_runtime.commands.first_answers import Answers
 from ferry_runtime.commands.keys import cli as ferry_keys
 from ferry_runtime.problem_words import Mistake
 from inner_agent.__main__ import cli as ferry_inner
 from inner_agent.setup_commands import named
 from outer_agent.__main__ import cli as ferry_outer
 from outer_agent.config import load_config
-from outer_agent.first_files import OuterAnswers, outer_toml
+from outer_agent.first_files import outer_toml
 from validators import profiles
 from validators.policy import ContentPolicy
 from validators.profiles import Profile
@@ -292,7 +293,7 @@ def test_modalities_get_a_c_store_listener_of_their_own(
     text = '[outer]\n[inner]\n[content.dicom]\nsop_classes = ["CTImageStorage"]\n'
     profile = Profile("image", "Images", "影像", content, None, {}, {}, (), text)
     channels = tuple(ChosenChannel(name, profile) for name in ("ct", "mr"))
-    answers = OuterAnswers("front-1", "lane", channels, tmp_path, tmp_path, tmp_path)
+    answers = Answers("front-1", "lane", channels, tmp_path, tmp_path, tmp_path)
     (tmp_path / "outer.toml").write_text(outer_toml(answers))
     sources = load_config(tmp_path / "outer.toml").sources
     assert [(one.kind, getattr(one, "listen", "")) for one in sources] == [
