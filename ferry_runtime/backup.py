@@ -16,7 +16,7 @@ import os
 import shutil
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -66,11 +66,19 @@ class Manifest(_Value):
 
 
 @contextmanager
-def new_backup(folder: Path, side: Side, agent: str, now: datetime) -> Iterator[None]:
+def new_backup(
+    folder: Path, side: Side, agent: str, now: datetime, databases: Iterable[Path]
+) -> Iterator[None]:
     """Make the folder; once the block has filled it, write the manifest.
 
-    Raises Mistake if there is something in the folder, OSError.
+    Raises Mistake if there is something in the folder or no database yet, OSError.
     """
+    for path in databases:
+        if not path.exists():
+            raise Mistake(
+                f"{path} is not there: there is nothing to back up",
+                "Start the agent first, or name the configuration of one that ran by --config",
+            )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Mistake(f"{folder} is not empty", "Give each backup a new folder")
     folder.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)

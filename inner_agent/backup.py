@@ -40,7 +40,7 @@ def back_up(state_dir: Path, agent: str, folder: Path, now: datetime) -> None:
     """Copy an agent's state into a new folder. Raises Mistake, StorageFault or OSError."""
     deliveries, journal = state_dir / DELIVERY_NAME, state_dir / JOURNAL_NAME
     objects = state_dir / FOLDER_NAME, folder / FOLDER_NAME
-    with backup.new_backup(folder, "inner", agent, now):
+    with backup.new_backup(folder, "inner", agent, now, [journal, deliveries]):
         backup.copy_files(*objects)
         with backup.moment_of(deliveries) as before, backup.moment_of(journal) as moment:
             backup.copy_database(before, deliveries, folder / DELIVERY_NAME)

@@ -72,7 +72,7 @@ def settle(config_path: Path, trail: Path, since: datetime) -> None:
         fail("the replayer runs, and would not see it", "Stop it: it may have begun to deliver")
     ids = backups.delivered_since(readable_records(trail), since)
     with lookup.open_journal(config) as journal:
-        settled = backups.settle(journal, lookup.delivery_path(config), ids)
+        settled = backups.settle(journal, lookup.delivery_file(config), ids)
     with operators_trail(config) as own:
         own.record(
             "messages_settled",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from ferry_runtime.problem_words import Mistake
 from inner_agent import operator_orders
 from inner_agent.at_rest import PayloadCipher
 from inner_agent.config import InnerConfig
@@ -30,13 +31,23 @@ class Whereabouts:
 
 
 def open_journal(config: InnerConfig) -> JournalReader:
-    """The journal, read-only. Raises StorageFault or Refused (journal key)."""
+    """The journal, read-only. Raises Mistake (none yet), StorageFault or Refused (journal key)."""
     cipher = PayloadCipher.from_key_file(config.keys.journal)
-    return JournalReader(journal_path(config.agent.state_dir), cipher)
+    return JournalReader(journal_file(config), cipher)
+
+
+def journal_file(config: InnerConfig) -> Path:
+    """The journal's file. Raises Mistake where there is none yet."""
+    return _made(journal_path(config.agent.state_dir), "verifier")
+
+
+def delivery_file(config: InnerConfig) -> Path:
+    """The file in which deliveries are recorded. Raises Mistake where there is none yet."""
+    return _made(delivery_path(config), "replayer")
 
 
 def delivery_path(config: InnerConfig) -> Path:
-    """Where the deliveries of an agent are recorded."""
+    """Where the deliveries of an agent are recorded, or will be."""
     return config.agent.state_dir / DELIVERY_NAME
 
 
@@ -67,6 +78,15 @@ def find(
     found = [Whereabouts(record, HELD, 0, None, None) for record in held]
     found += [_whereabouts(path, cursors, record) for record in records]
     return found[:limit]
+
+
+def _made(path: Path, maker: str) -> Path:
+    if not path.exists():
+        raise Mistake(
+            f"{path} is not there yet: the {maker} makes it at its first start",
+            f"Start the {maker}; but where a backup is to be put back, ferry-inner restore first",
+        )
+    return path
 
 
 def _whereabouts(path: Path, cursors: dict[str, int], record: MessageRecord) -> Whereabouts:

@@ -16,7 +16,7 @@ from ferry_runtime.commands.configured import EXIT_CODES
 from ferry_runtime.commands.failure import fail
 from ferry_runtime.commands.progress import progress
 from ferry_runtime.logs import ITEMS_MAX
-from inner_agent import lookup, operator_orders, verifier_service
+from inner_agent import lookup, operator_orders
 from inner_agent.at_rest import PayloadCipher
 from inner_agent.command_frame import (
     CONFIG,
@@ -88,8 +88,7 @@ def quarantine(config_path: Path, reason: str | None, limit: int, *, as_json: bo
     """List what was refused, newest first: files and messages, and why."""
     config = load(config_path)[0]
     cipher = PayloadCipher.from_key_file(config.keys.journal)
-    path = verifier_service.journal_path(config.agent.state_dir)
-    with QuarantineReader(path, cipher) as reader:
+    with QuarantineReader(lookup.journal_file(config), cipher) as reader:
         entries = reader.newest(reason=reason, limit=limit)
         overflow = reader.overflow()
     rows = [
@@ -127,7 +126,7 @@ def deadletters(config_path: Path, channel: str | None, *, as_json: bool) -> Non
             "reason": explain(one.reason),
             "at": "" if one.settled_at_ms is None else moment(one.settled_at_ms),
         }
-        for one in operator_orders.dead_letters(lookup.delivery_path(config), channel=channel)
+        for one in operator_orders.dead_letters(lookup.delivery_file(config), channel=channel)
     ]
     print_rows(rows, as_json=as_json, nothing="there are no dead letters")
 
@@ -148,12 +147,12 @@ def requeue(
         positions = _positions(config, message_ids)
     else:
         letters = operator_orders.dead_letters(
-            lookup.delivery_path(config), channel=channel, rows_max=_ALL_LETTERS
+            lookup.delivery_file(config), channel=channel, rows_max=_ALL_LETTERS
         )
         positions = {
             one.message_id.hex(): one.position for one in letters if because in (None, one.reason)
         }
-    path = lookup.delivery_path(config)
+    path = lookup.delivery_file(config)
     done = _ordered(config, "messages_requeued", positions, partial(operator_orders.requeue, path))
     if channel is None:
         _say_done(positions, done, "requeued", "no dead letter")
@@ -198,7 +197,7 @@ def discard(config_path: Path, reason: str, message_ids: tuple[str, ...]) -> Non
     """Give messages up for good. The agent may run."""
     config = load(config_path)[0]
     positions = _positions(config, message_ids)
-    path = lookup.delivery_path(config)
+    path = lookup.delivery_file(config)
     try:
         done = _ordered(
             config,

@@ -124,6 +124,7 @@ def give_up_gap(context: click.Context, stream: str, config_path: Path | None) -
 
 def _order(config_path: Path, kind: stream_orders.OrderKind, stream: str) -> None:
     config = load(config_path)[0]
+    lookup.journal_file(config)
     folder = config.agent.state_dir / stream_orders.ORDERS_NAME
     order = stream_orders.Order(kind, parse_hex(stream, 16), getpass.getuser())
     name = stream_orders.submit(folder, order)

@@ -26,7 +26,7 @@ def back_up(spool_path: Path, medium_path: Path, agent: str, folder: Path, now: 
     Raises Mistake, StorageFault or OSError.
     """
     copied = folder / _SPOOL_NAME
-    with backup.new_backup(folder, "outer", agent, now):
+    with backup.new_backup(folder, "outer", agent, now, [spool_path]):
         backup.copy_files(large_folder(spool_path), large_folder(copied))
         with backup.moment_of(spool_path) as moment:
             backup.copy_database(moment, spool_path, copied)

@@ -11,7 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from ferry_runtime.problem_words import Mistake
+from inner_agent.__main__ import cli as ferry_inner
+from outer_agent.__main__ import cli as ferry_outer
 from tests.simulator.ferry_pair import Channel, FerryPair, free_port
 
 ROOT = Path(__file__).parents[2]
@@ -138,6 +142,38 @@ def test_status_before_the_first_start_says_that_nothing_runs(pair: FerryPair, s
     status = json.loads(told.stdout)
     assert status["facts"]["stream"] is None
     assert "agent" in {one["area"] for one in status["problems"]}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["gaps"],
+        ["streams", "accept", "0" * 32],
+        ["messages"],
+        ["quarantine"],
+        ["deadletters"],
+        ["test"],
+        ["settle", "--trail", "TRAIL", "--since", "2026-11-28T01:00:00+00:00"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_before_the_first_start_and_before_a_restore_a_command_says_which_is_first(
+    pair: FerryPair, words: list[str]
+) -> None:
+    words = [str(pair.folder) if word == "TRAIL" else word for word in words]
+    told = CliRunner().invoke(ferry_inner, [*words, "--config", str(pair.folder / "inner.toml")])
+    assert isinstance(told.exception, Mistake)
+    assert "is not there yet" in told.exception.problem
+    assert "ferry-inner restore first" in told.exception.action
+
+
+@pytest.mark.parametrize(("side", "cli"), [("outer", ferry_outer), ("inner", ferry_inner)])
+def test_an_agent_that_never_ran_leaves_no_half_a_backup(pair: FerryPair, side, cli) -> None:
+    config = str(pair.folder / f"{side}.toml")
+    told = CliRunner().invoke(cli, ["backup", str(pair.folder / "backup"), "--config", config])
+    assert isinstance(told.exception, Mistake)
+    assert "there is nothing to back up" in told.exception.problem
+    assert not (pair.folder / "backup").exists()
 
 
 def test_a_watch_is_for_people(pair: FerryPair) -> None:

@@ -36,7 +36,7 @@ def state(tmp_path: Path) -> Path:
 
 
 def taken(state: Path, folder: Path) -> Path:
-    with backup.new_backup(folder, "inner", "inner-1", NOW):
+    with backup.new_backup(folder, "inner", "inner-1", NOW, [state / "journal.db"]):
         backup.copy_files(state / "objects", folder / "objects")
         with backup.moment_of(state / "journal.db") as moment:
             backup.copy_database(moment, state / "journal.db", folder / "journal.db")
