@@ -138,5 +138,8 @@ def _decoded(text: str, where: str) -> bytes:
 def _read(path: Path, bytes_max: int) -> bytes:
     try:
         return read_regular(path, bytes_max)
+    except FileNotFoundError:
+        where = f"{path} is not there; init --signed puts it there once it came back signed"
+        raise Refused(reasons.POLICY_NOT_SIGNED, where) from None
     except OSError as error:
         raise Refused(reasons.POLICY_NOT_SIGNED, f"{path}: {error.strerror}") from None

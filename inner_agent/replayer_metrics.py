@@ -68,7 +68,7 @@ class ReplayerMetrics:
         )
         self.verifier_silent = Gauge(
             "ferry_inner_verifier_silent_seconds",
-            "Since the verifier, which has no sockets, last wrote its metrics.",
+            "Since the verifier, which has no network, last wrote its metrics.",
             registry=registry,
         )
         self.undurable = Gauge(

@@ -1,7 +1,7 @@
 """The replayer as a daemon: built from the two files, started, watched, stopped.
 
 It sees what the verifier passed, in the journal, and nothing of the medium. Its observation port
-also serves the metrics that the verifier, which has no sockets, leaves in a file.
+also serves the metrics that the verifier, which has no network, leaves in a file.
 """
 
 from __future__ import annotations

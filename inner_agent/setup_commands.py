@@ -105,10 +105,13 @@ def _tell_next(folder: Path) -> None:
         first_setup.tell_way_to_signing(folder / first_setup.HANDOVER, "ferry-inner")
         return
     drop_in = folder / _DROP_IN
-    steps = [f"Here: install -D -m 0644 {drop_in} {_DROP_IN_GOES_TO}"] if drop_in.exists() else []
+    steps = [
+        f"Here: install -D -m 0644 {drop_in} {_DROP_IN_GOES_TO}",
+        "Here: systemctl daemon-reload",
+    ]
     first_setup.tell_next(
         [
-            *steps,
+            *(steps if drop_in.exists() else []),
             f"Here: ferry-inner check --config {folder / 'inner.toml'}, and mend what it names.",
             f"Here: start the agent: systemctl enable --now {_UNITS}",
             "On the outer: ferry-outer test; then here the command that it says.",

@@ -1,6 +1,6 @@
 """The verifier: medium → verified file → content → stream → validators → journal → hint.
 
-One thread, no sockets, no event loop. It reads the next file of each trusted stream by name, takes
+One thread, no network, no event loop. It reads the next file of each trusted stream by name, takes
 as many as wait in one commit, and pokes the replayer. When nothing is next it looks: for new
 streams, missing and late files, operators' orders. Directory events only end the waiting sooner.
 

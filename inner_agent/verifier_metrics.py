@@ -1,6 +1,6 @@
 """The verifier's metrics: what came, what was refused and why, what is missing, how late it was.
 
-The verifier has no sockets: it writes its registry to a file each second, and the replayer serves
+The verifier has no network: it writes its registry to a file each second, and the replayer serves
 the file behind its own metrics. The file's age tells whether the verifier lives.
 """
 

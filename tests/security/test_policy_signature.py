@@ -46,7 +46,7 @@ def test_a_signed_policy_loads(host: Host) -> None:
 @pytest.mark.usefixtures("no_parser")
 def test_an_unsigned_policy_is_refused(host: Host) -> None:
     policy.signature_path(host.policy).unlink()
-    assert "No such file" in refusal(host)
+    assert "is not there" in refusal(host)
 
 
 @pytest.mark.usefixtures("no_parser")
