@@ -13,14 +13,12 @@ from pathlib import Path
 import click
 import uvloop
 
-from ferry_format.reasons import FerryError
 from ferry_runtime import logs
 from ferry_runtime.commands.configured import EXIT_CODES
 from ferry_runtime.commands.doctor import DOCTOR_EXIT_CODES, tell
-from ferry_runtime.commands.failure import fail
 from ferry_runtime.commands.failure import run as run_command
+from ferry_runtime.commands.failure import told_in_log
 from ferry_runtime.commands.status import JSON, WATCH, show
-from ferry_runtime.logs import event
 from inner_agent import (
     backup_commands,
     both_roles,
@@ -56,33 +54,11 @@ def run(config_path: Path, role: Role) -> None:
     if role == "both":
         sys.exit(both_roles.run(config_path))
     logs.configure(config.agent.name)
-    try:
+    with told_in_log(logging.getLogger(f"ferry.inner.{role}")):
         if role == "verifier":
             verifier_service.run(config, policy)
         else:
             uvloop.run(replayer_service.run(config, policy))
-    except FerryError as error:
-        event(
-            logging.getLogger(f"ferry.inner.{role}"),
-            "cannot_run",
-            level=logging.CRITICAL,
-            error=error,
-            action=error.reason.action,
-        )
-        raise
-    except OSError as error:
-        event(
-            logging.getLogger(f"ferry.inner.{role}"),
-            "cannot_run",
-            level=logging.CRITICAL,
-            error=error,
-        )
-        raise
-    except Exception as error:  # noqa: BLE001 - told without what a traceback may quote
-        event(
-            logging.getLogger(f"ferry.inner.{role}"), "crashed", level=logging.CRITICAL, error=error
-        )
-        fail(f"a defect in the program: {type(error).__name__}", "The log says where it lies")
 
 
 @cli.command(epilog=EXIT_CODES)

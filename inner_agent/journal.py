@@ -7,6 +7,7 @@ gets `MessageRecord`s, which hold none.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -63,6 +64,13 @@ class JournaledMessage:
     def whole_bytes(self) -> int:
         """The size of what is to be delivered."""
         return len(self.payload) if self.large is None else self.large.object_bytes
+
+    def pieces(self) -> Iterator[bytes]:
+        """What is to be delivered, one part in memory at a time. Raises Refused, StorageFault."""
+        if self.large is None:
+            yield self.payload
+        else:
+            yield from map(self.large.read, range(1, self.large.parts + 1))
 
     def __repr__(self) -> str:
         """Without the payload, so that no log line or traceback can hold it."""

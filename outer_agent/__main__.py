@@ -15,15 +15,13 @@ from pathlib import Path
 import click
 import uvloop
 
-from ferry_format.reasons import FerryError
 from ferry_runtime import logs
 from ferry_runtime.commands.configured import EXIT_CODES
 from ferry_runtime.commands.doctor import DOCTOR_EXIT_CODES, tell
-from ferry_runtime.commands.failure import fail
 from ferry_runtime.commands.failure import run as run_command
+from ferry_runtime.commands.failure import told_in_log
 from ferry_runtime.commands.progress import progress
 from ferry_runtime.commands.status import JSON, WATCH, show
-from ferry_runtime.logs import event
 from outer_agent import backup_commands, deidentify_command, service, setup_commands
 from outer_agent import resend as resending
 from outer_agent import status as agent_status
@@ -43,23 +41,8 @@ def run(config_path: Path) -> None:
     """Run the agent until it is told to stop (SIGTERM)."""
     config, policy = load(config_path)
     logs.configure(config.agent.name)
-    try:
+    with told_in_log(logging.getLogger("ferry.outer")):
         uvloop.run(service.run(config, policy))
-    except FerryError as error:
-        event(
-            logging.getLogger("ferry.outer"),
-            "cannot_run",
-            level=logging.CRITICAL,
-            error=error,
-            action=error.reason.action,
-        )
-        raise
-    except OSError as error:
-        event(logging.getLogger("ferry.outer"), "cannot_run", level=logging.CRITICAL, error=error)
-        raise
-    except Exception as error:  # noqa: BLE001 - told without what a traceback may quote
-        event(logging.getLogger("ferry.outer"), "crashed", level=logging.CRITICAL, error=error)
-        fail(f"a defect in the program: {type(error).__name__}", "The log says where it lies")
 
 
 @cli.command(epilog=EXIT_CODES)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, NoReturn
 
 import click
 
 from ferry_format.reasons import FerryError
+from ferry_runtime.logs import event
 from ferry_runtime.problem_words import Mistake
 
 REFUSED: Final = 1
@@ -22,6 +25,23 @@ def fail(problem: str, action: str = "") -> NoReturn:
     """End the command with exit code 1."""
     text = problem if not action else f"{problem}. {action}"
     raise click.ClickException(text.rstrip(".") + ".")
+
+
+@contextmanager
+def told_in_log(logger: logging.Logger) -> Iterator[None]:
+    """Have a service's log say too why it ends; what is no FerryError or OSError is a defect."""
+    try:
+        yield
+    except FerryError as error:
+        action = error.reason.action
+        event(logger, "cannot_run", level=logging.CRITICAL, error=error, action=action)
+        raise
+    except OSError as error:
+        event(logger, "cannot_run", level=logging.CRITICAL, error=error)
+        raise
+    except Exception as error:  # noqa: BLE001 - told without what a traceback may quote
+        event(logger, "crashed", level=logging.CRITICAL, error=error)
+        fail(f"a defect in the program: {type(error).__name__}", "The log says where it lies")
 
 
 def run(command: Callable[..., object]) -> NoReturn:

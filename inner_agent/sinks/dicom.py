@@ -19,7 +19,6 @@ import asyncio
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,7 +197,7 @@ def _written(message: JournaledMessage, file: IO[bytes]) -> Head:
     from validators.dicom import head  # with a dictionary: only where DICOM is carried
 
     about: Head | None = None
-    for piece in _pieces(message):
+    for piece in message.pieces():
         if about is None:
             about = head.read(piece, is_all=True)
         file.write(piece)
@@ -206,15 +205,6 @@ def _written(message: JournaledMessage, file: IO[bytes]) -> Head:
     if about is None:
         raise Refused(reasons.NOT_DELIVERABLE, "an instance without bytes")
     return about
-
-
-def _pieces(message: JournaledMessage) -> Iterator[bytes]:
-    """The instance, one part in memory at a time."""
-    large = message.large
-    if large is None:
-        yield message.payload
-    else:
-        yield from map(large.read, range(1, large.parts + 1))
 
 
 def _entity(settings: DicomSettings) -> Any:

@@ -22,7 +22,7 @@ from ferry_format.reasons import SINK_UNREACHABLE, FerryError
 from inner_agent.sinks.base import Delivered, Failed, object_s, unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
     from ferry_format.reasons import Reason
@@ -68,7 +68,7 @@ class FolderSink:
         """Write one file durably."""
         name = f"{message.position:020d}-{message.message_id.hex()}{self._settings.suffix}"
         try:
-            failure = await self._on_thread(name, _pieces(message), object_s(message))
+            failure = await self._on_thread(name, message.pieces(), object_s(message))
         except FerryError as fault:
             return unreadable(fault)
         return Delivered() if failure is None else Failed(SINK_UNREACHABLE, detail=failure)
@@ -96,15 +96,6 @@ class FolderSink:
         except OSError as error:
             return errno.errorcode.get(error.errno or 0, "EIO")
         return None
-
-
-def _pieces(message: JournaledMessage) -> Iterator[bytes]:
-    """What is to be written, one part in memory at a time."""
-    large = message.large
-    if large is None:
-        yield message.payload
-    else:
-        yield from map(large.read, range(1, large.parts + 1))
 
 
 def _write(folder: Path, name: str | None, pieces: Iterable[bytes]) -> None:

@@ -10,9 +10,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,24 +22,9 @@ from tests.simulator.nursery import Nursery
 KILLS = int(os.environ.get("FERRY_KILLS", "2000"))
 SEED = int(os.environ.get("FERRY_SEED", "1"))
 KILLS_A_PAIR = 200
-MEMORY = Path("/dev/shm")
 ROLES = tuple(POINTS)
 
 pytestmark = pytest.mark.timeout(300 + KILLS)
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
-    yield folder
-    shutil.rmtree(folder)
 
 
 def kill_often(pair: KilledPair, chance: random.Random, kills: int) -> None:

@@ -9,18 +9,14 @@ import hashlib
 import http.client
 import os
 import random
-import shutil
-import tempfile
-import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from ferry_format.limits import PART_BYTES
-from tests.fault.killed_pair import NurseryPair
+from tests.fault.killed_pair import NurseryPair, Sender
 from tests.fault.test_power_cuts import Disk
 from tests.simulator.ferry_pair import Channel, free_port
 from tests.simulator.large_objects import LargeObject, post
@@ -29,7 +25,6 @@ from tests.simulator.nursery import Nursery, wait_until
 KILLS = int(os.environ.get("FERRY_OBJECT_KILLS", "40"))
 CUTS = int(os.environ.get("FERRY_OBJECT_CUTS", "6"))
 SEED = int(os.environ.get("FERRY_SEED", "1"))
-MEMORY = Path("/dev/shm")
 API_KEY = "the-key-of-the-front"
 SIZES = (5_000, PART_BYTES, PART_BYTES + 1, 2 * PART_BYTES + 77)
 
@@ -40,24 +35,8 @@ def made(number: int) -> LargeObject:
     return LargeObject(number, SIZES[number % len(SIZES)])
 
 
-class ObjectSender:
-    """Posts numbered objects, each until it is acknowledged; `acknowledged_at_s` are monotonic."""
-
-    def __init__(self, port: int, acknowledged_at_s: tuple[float, ...] = ()) -> None:
-        self.acknowledged_at_s = [*acknowledged_at_s]
-        self.tries = 0
-        self._port = port
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    @property
-    def acknowledged(self) -> int:
-        return len(self.acknowledged_at_s)
-
-    def stop(self) -> None:
-        self._ended.set()
-        self._thread.join(60)
+class ObjectSender(Sender):
+    """Posts numbered objects, each until it is acknowledged."""
 
     def _run(self) -> None:
         while not self._ended.is_set():
@@ -140,20 +119,6 @@ class Images:
         self.sender.stop()
         for name in list(self.agents.processes):
             self.agents.kill(name)
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
-    yield folder
-    shutil.rmtree(folder)
 
 
 def test_objects_survive_random_kills(nursery: Nursery, folder: Path) -> None:

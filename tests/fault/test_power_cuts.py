@@ -10,10 +10,8 @@ from __future__ import annotations
 import fcntl
 import os
 import random
-import shutil
 import struct
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +23,6 @@ from tests.simulator.nursery import Nursery
 
 CUTS = int(os.environ.get("FERRY_CUTS", "25"))
 SEED = int(os.environ.get("FERRY_SEED", "1"))
-MEMORY = Path("/dev/shm")
 _SHUTDOWN = 0x8004587D
 _WITHOUT_FLUSHING = 2
 IMAGE_BYTES = 3 * 1024**3  # sparse; the agents keep a gigabyte free
@@ -63,20 +60,6 @@ class Disk:
 
     def unmount(self) -> None:
         subprocess.run(["umount", str(self.place)], check=True)
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
-    yield folder
-    shutil.rmtree(folder)
 
 
 @pytest.fixture

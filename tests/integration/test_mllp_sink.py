@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ferry_format import reasons
+from inner_agent.journal import JournaledMessage
 from inner_agent.sinks.base import Delivered, Failed
 from inner_agent.sinks.mllp import MllpSettings, MllpSink
 from tests.simulator.hl7_receiver import Hl7Behaviour, Hl7Receiver
-from tests.simulator.journal import StandInMessage, message
+from tests.simulator.journal import message
 from tests.simulator.messages import adt
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ async def sink_to(receiver: Hl7Receiver, timeout_s: float = 0.2) -> AsyncIterato
         await sink.close()
 
 
-def some(position: int, control_id: str | None = None) -> StandInMessage:
+def some(position: int, control_id: str | None = None) -> JournaledMessage:
     return message(position, adt(f"M{position}" if control_id is None else control_id))
 
 

@@ -18,6 +18,7 @@ from inner_agent import operator_orders
 from inner_agent.channel_pipeline import Route, UnreadableMessage
 from inner_agent.delivery import DeliveryPolicy, State
 from inner_agent.delivery_store import DeliveryStore
+from inner_agent.journal import JournaledMessage
 from inner_agent.replayer import Replayer, ReplayerTimes
 from inner_agent.replayer_metrics import ReplayerMetrics
 from inner_agent.sinks.base import Delivered, Failed, SinkResult
@@ -25,7 +26,7 @@ from inner_agent.sinks.http import HttpSettings, HttpSink
 from inner_agent.sinks.mllp import MllpSettings, MllpSink
 from tests.simulator.hl7_receiver import Hl7Behaviour, Hl7Receiver
 from tests.simulator.http_receiver import HttpReceiver
-from tests.simulator.journal import JournalInMemory, StandInMessage
+from tests.simulator.journal import JournalInMemory
 from tests.simulator.messages import adt
 
 if TYPE_CHECKING:
@@ -368,7 +369,7 @@ async def test_a_payload_that_does_not_open_is_a_dead_letter_and_no_crash_loop(
 async def test_a_defect_in_a_sink_is_retried_and_then_a_dead_letter(bench: Bench) -> None:
     sink = SinkInMemory()
 
-    def answer(message: StandInMessage) -> SinkResult:
+    def answer(message: JournaledMessage) -> SinkResult:
         if message.position == 1:
             raise KeyError("ZHANG^SAN")
         return Delivered()

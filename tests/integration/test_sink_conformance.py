@@ -17,6 +17,7 @@ import trustme
 
 from ferry_format import reasons
 from inner_agent import config
+from inner_agent.journal import JournaledMessage
 from inner_agent.sinks import build
 from inner_agent.sinks.base import Delivered, Failed
 from inner_agent.sinks.tls import TlsSettings
@@ -24,7 +25,7 @@ from tests.simulator.dicom_files import document
 from tests.simulator.dicom_receiver import HANG, DicomReceiver
 from tests.simulator.hl7_receiver import Hl7Behaviour, Hl7Receiver
 from tests.simulator.http_receiver import HttpBehaviour, HttpReceiver
-from tests.simulator.journal import StandInMessage, message
+from tests.simulator.journal import message
 from tests.simulator.messages import adt
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Bench(Protocol):
     @property
     def sink(self) -> Sink: ...
 
-    def some(self, position: int, text: str = "张三") -> StandInMessage:
+    def some(self, position: int, text: str = "张三") -> JournaledMessage:
         """A message that the sink can carry."""
 
     def seen(self) -> list[tuple[str, bytes]]:
@@ -52,7 +53,7 @@ class Bench(Protocol):
     async def appear(self) -> None: ...
 
 
-def some(position: int, text: str = "张三") -> StandInMessage:
+def some(position: int, text: str = "张三") -> JournaledMessage:
     return message(position, adt(f"{position:032x}", text))
 
 
@@ -61,7 +62,7 @@ class ReceiverBench:
     sink: Sink
     far_side: Hl7Receiver | HttpReceiver
 
-    def some(self, position: int, text: str = "张三") -> StandInMessage:
+    def some(self, position: int, text: str = "张三") -> JournaledMessage:
         return some(position, text)
 
     def seen(self) -> list[tuple[str, bytes]]:
@@ -88,7 +89,7 @@ class DicomBench:
     sink: Sink
     far_side: DicomReceiver
 
-    def some(self, position: int, text: str = "张三") -> StandInMessage:
+    def some(self, position: int, text: str = "张三") -> JournaledMessage:
         return message(position, document(position, text.encode()))
 
     def seen(self) -> list[tuple[str, bytes]]:
@@ -115,7 +116,7 @@ class FolderBench:
     sink: Sink
     folder: Path
 
-    def some(self, position: int, text: str = "张三") -> StandInMessage:
+    def some(self, position: int, text: str = "张三") -> JournaledMessage:
         return some(position, text)
 
     def seen(self) -> list[tuple[str, bytes]]:

@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from inner_agent.journal import JournaledMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-@dataclass(frozen=True, slots=True)
-class StandInMessage:
-    """The fields of inner_agent.journal.JournaledMessage."""
-
-    position: int
-    message_id: bytes
-    channel: str
-    channel_sequence: int
-    accepted_at_ms: int
-    received_at_ms: int
-    content_type: str
-    message_type: str
-    control_id: str | None
-    late: bool
-    payload: bytes
-    order_key: bytes | None = None
-    large: None = None
 
 
 def message(
@@ -35,9 +17,9 @@ def message(
     channel: str = "adt",
     control_id: str | None = None,
     order_key: bytes | None = None,
-) -> StandInMessage:
+) -> JournaledMessage:
     now_ms = time.time_ns() // 1_000_000
-    return StandInMessage(
+    return JournaledMessage(
         position=position,
         message_id=position.to_bytes(16, "big"),
         channel=channel,
@@ -57,7 +39,7 @@ class JournalInMemory:
     """Change it by assigning: `before_read` runs before each read and may raise."""
 
     def __init__(self) -> None:
-        self.messages: dict[int, StandInMessage] = {}
+        self.messages: dict[int, JournaledMessage] = {}
         self.reads = 0
         self.before_read: Callable[[], None] = lambda: None
 
@@ -67,12 +49,12 @@ class JournalInMemory:
         channel: str = "adt",
         control_id: str | None = None,
         order_key: bytes | None = None,
-    ) -> StandInMessage:
+    ) -> JournaledMessage:
         position = self.highest_position() + 1
         self.messages[position] = message(position, payload, channel, control_id, order_key)
         return self.messages[position]
 
-    def waiting(self, channel: str, after_position: int, limit: int) -> list[StandInMessage]:
+    def waiting(self, channel: str, after_position: int, limit: int) -> list[JournaledMessage]:
         self.reads += 1
         self.before_read()
         found = [
@@ -82,7 +64,7 @@ class JournalInMemory:
         ]
         return found[:limit]
 
-    def get(self, position: int) -> StandInMessage | None:
+    def get(self, position: int) -> JournaledMessage | None:
         self.before_read()
         return self.messages.get(position)
 
