@@ -182,11 +182,14 @@ def test_each_process_killed_under_load_loses_and_doubles_nothing(pair: Pair) ->
                 pair.agents.start_outer()
             else:
                 pair.agents.start_inner([name])
-        time.sleep(1.5)
+        enough = max(51, len(acknowledged) + 10)
+        deadline_s = time.monotonic() + 60
+        while len(acknowledged) < enough:
+            assert time.monotonic() < deadline_s, pair.agents.tail()
+            time.sleep(0.05)
     finally:
         ended.set()
         thread.join(60)
-    assert len(acknowledged) > 50
     arrived = pair.wait_for(len(acknowledged))
     ids = [int(message.split(b"|")[9]) for message in arrived]
     assert ids[: len(acknowledged)] == acknowledged
