@@ -33,12 +33,12 @@ def moment_s() -> int:
     return int(given)
 
 
-def lay_out(package: Package) -> Path:
-    """The package as a folder of files, ready for dpkg-deb."""
+def lay_out(package: Package, number: str) -> Path:
+    """The package of that version as a folder of files, ready for dpkg-deb."""
     root = WORK / package.name
     shutil.rmtree(root, ignore_errors=True)
     moment = moment_s()
-    own = wheels.own(package, WORK / "own" / package.name, moment)
+    own = wheels.own(package, WORK / "own" / package.name, moment, number)
     environment.lay_out(
         root,
         f"/opt/{package.name}",
@@ -47,20 +47,21 @@ def lay_out(package: Package) -> Path:
             for release in RELEASES
         },
     )
-    tree.fill(root, package, moment, version())
-    tree.control(root, package, version(), architecture())
+    tree.fill(root, package, moment, number)
+    tree.control(root, package, number, architecture())
     _settle(root, moment)
     return root
 
 
-def build(package: Package, into: Path = DIST) -> Path:
-    """The .deb file."""
+def build(package: Package, into: Path = DIST, number: str | None = None) -> Path:
+    """The .deb file; of the checkout's own version where no other is named."""
+    number = number or version()
     into.mkdir(parents=True, exist_ok=True)
-    deb = into / f"{package.name}_{version()}_{architecture()}.deb"
+    deb = into / f"{package.name}_{number}_{architecture()}.deb"
     subprocess.run(
         [
             "dpkg-deb", "--root-owner-group", "-Zgzip", "-z6",
-            "--build", str(lay_out(package)), str(deb),
+            "--build", str(lay_out(package, number)), str(deb),
         ],
         check=True,
         stdout=subprocess.DEVNULL,

@@ -43,11 +43,11 @@ def locked(python: str, cache: Path) -> list[Path]:
     return sorted(folder.glob("*.whl"))
 
 
-def own(package: Package, work: Path, moment_s: int) -> Path:
-    """Our own code as a wheel, without the half that the other host runs."""
+def own(package: Package, work: Path, moment_s: int, number: str) -> Path:
+    """Our own code as a wheel of that version, without the half that the other host runs."""
+    shutil.rmtree(work, ignore_errors=True)
     source = work / "source"
-    shutil.rmtree(source, ignore_errors=True)
-    copy_source(package, source)
+    copy_source(package, source, number)
     subprocess.run(
         [
             *_PIP,
@@ -65,7 +65,7 @@ def own(package: Package, work: Path, moment_s: int) -> Path:
     return wheel
 
 
-def copy_source(package: Package, source: Path) -> None:
+def copy_source(package: Package, source: Path, number: str) -> None:
     """What the wheel is built from; the other half's folder and command are not in it."""
     for name in (*_SHARED, package.agent):
         shutil.copytree(
@@ -75,7 +75,8 @@ def copy_source(package: Package, source: Path) -> None:
         shutil.copy(ROOT / name, source)
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     only_ours = re.sub(rf"(?m)^{package.other_command} = .*\n", "", project)
-    (source / "pyproject.toml").write_text(only_ours, encoding="utf-8")
+    numbered = re.sub(r'(?m)^version = ".*"$', f'version = "{number}"', only_ours, count=1)
+    (source / "pyproject.toml").write_text(numbered, encoding="utf-8")
 
 
 def _platforms() -> list[str]:

@@ -1,20 +1,30 @@
-"""Two ways to boot a host that has no network device: a container, and a virtual machine."""
+"""Two ways to boot a host that has no network device: a container, and a virtual machine.
+
+Which of them a platform can go is tried, not guessed: a device node or a flag is no promise.
+"""
 
 from __future__ import annotations
 
-import os
 import platform
-import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Final
 
+from deploy.debian import base
+from deploy.debian.package import Release
 from tests.packages.bare_host import BareHost
 from tests.packages.guest_kernel import kernel
 
-DISK = "3G"
-_FSTAB = """\
+DISK: Final = "3G"
+_QEMU: Final = ("qemu-system-x86_64", "-accel", "kvm", "-display", "none", "-no-reboot")
+BARE_BOOT_S_MAX: Final = 120
+FIRMWARE_S_MAX: Final = 10
+"""It takes half a second by itself, and 20 s where each exit from the guest is emulated in turn."""
+_FSTAB: Final = """\
 medium /srv/ferry-medium 9p trans=virtio,version=9p2000.L,msize=131072,{mode} 0 0
 results /results 9p trans=virtio,version=9p2000.L,msize=131072 0 0
 """
@@ -29,44 +39,54 @@ class Shared:
     medium_writable: bool
 
 
-def container(host: BareHost, shared: Shared, console: Path) -> subprocess.Popen[bytes]:
-    """Boot the host's systemd in a container with a loopback and no other network."""
+@dataclass(frozen=True)
+class Way:
+    """`boot` starts a host, its console in a file; `why_not` is empty where that can work."""
+
+    name: str
+    boot: Callable[[BareHost, Shared, Path], subprocess.Popen[bytes]]
+    why_not: Callable[[Release], str]
+
+
+def _container(host: BareHost, shared: Shared, console: Path) -> subprocess.Popen[bytes]:
+    """The host's systemd as the first process, with a loopback and no other network."""
     medium = "--bind" if shared.medium_writable else "--bind-ro"
     return subprocess.Popen(
         [
-            "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot",
-            "--private-network", "--resolv-conf=off", f"--directory={host.root}",
+            *_nspawn(host.root),
             f"{medium}={shared.medium}:/srv/ferry-medium", f"--bind={shared.results}:/results",
-            "--console=read-only",
         ],
         stdin=subprocess.DEVNULL, stdout=console.open("wb"), stderr=subprocess.STDOUT,
     )  # fmt: skip
 
 
-def why_no_container() -> str:
-    """Why containers cannot be booted here; empty if they can."""
-    return "" if shutil.which("systemd-nspawn") else "systemd-nspawn is not installed"
+def _nspawn(root: Path) -> list[str]:
+    return [
+        "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot",
+        "--private-network", "--resolv-conf=off", "--console=read-only", f"--directory={root}",
+    ]  # fmt: skip
 
 
-def virtual_machine(host: BareHost, shared: Shared, console: Path) -> subprocess.Popen[bytes]:
-    """Boot the host with Debian's kernel on a disk of its own, the medium by virtio-9p, no NIC."""
+@cache
+def _why_no_container(release: Release) -> str:
+    """Tried with the bare release, which is booted and powers off at once."""
+    command = [*_nspawn(base.tree(release)), "--ephemeral", "systemd.unit=poweroff.target"]
+    return _why_not(command, BARE_BOOT_S_MAX, f"a bare {release.name} in a container")
+
+
+def _virtual_machine(host: BareHost, shared: Shared, console: Path) -> subprocess.Popen[bytes]:
+    """Debian's kernel, the host on a disk of its own, the medium by virtio-9p, no NIC."""
     own = kernel(host.release)
     subprocess.run(["cp", "-a", own.modules, host.root / "usr" / "lib" / "modules"], check=True)
     mode = "rw" if shared.medium_writable else "ro,nodev,nosuid,noexec"
     host.put("/etc/fstab", _FSTAB.format(mode=mode))
-    # For every unit whose name begins so: an emulated processor is ten times slower than its clock.
-    host.put(
-        "/etc/systemd/system/ferry-.service.d/slow.conf",
-        "[Service]\nTimeoutStartSec=1800\nTimeoutStopSec=300\nWatchdogSec=600\n",
-    )
     disk = console.with_suffix(".disk")
     subprocess.run(["mkfs.ext4", "-q", "-d", host.root, disk, DISK], check=True)
     readonly = "" if shared.medium_writable else ",readonly=on"
     share = "local,security_model=passthrough"
     return subprocess.Popen(
         [
-            "qemu-system-x86_64", "-accel", _accelerator(), "-smp", "2", "-m", "1024",
-            "-nic", "none", "-display", "none", "-no-reboot", "-serial", f"file:{console}",
+            *_QEMU, "-smp", "2", "-m", "1024", "-serial", f"file:{console}", "-nic", "none",
             "-kernel", own.image, "-initrd", own.initrd,
             "-append", "root=/dev/vda rw console=ttyS0",
             "-drive", f"file={disk},format=raw,if=virtio,cache=unsafe",
@@ -77,17 +97,35 @@ def virtual_machine(host: BareHost, shared: Shared, console: Path) -> subprocess
     )  # fmt: skip
 
 
-def _accelerator() -> str:
-    """Hardware's where the processor has it: inside a machine /dev/kvm alone is no promise."""
-    flags = re.search(r"(?m)^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(encoding="ascii"))
-    has_it = flags is not None and {"vmx", "svm"} & set(flags[1].split())
-    return "kvm" if has_it and os.access("/dev/kvm", os.W_OK) else "tcg"
+@cache
+def _why_no_virtual_machine(_: Release) -> str:
+    """Tried with a machine without a disk: its firmware finds nothing to start, and ends it.
 
-
-def why_no_virtual_machine() -> str:
-    """Why virtual machines cannot be booted here; empty if they can."""
+    Without the processor's help nothing is tried: an emulated processor is slower than the agents'
+    own limits allow for.
+    """
     if platform.machine() != "x86_64":
         return "virtual machines are tried on x86_64 alone"
     if shutil.which("qemu-system-x86_64") is None or shutil.which("mkfs.ext4") is None:
         return "qemu-system-x86_64 or mkfs.ext4 is not installed"
-    return ""
+    command = [*_QEMU, "-nodefaults", "-boot", "reboot-timeout=1"]
+    return _why_not(command, FIRMWARE_S_MAX, "the firmware of a virtual machine under KVM")
+
+
+def _why_not(command: list[str], seconds_max: int, what: str) -> str:
+    """Empty if the command ends well in time."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+            errors="replace", timeout=seconds_max,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return f"{what} is not through within {seconds_max} s here"
+    lines = [*done.stdout.splitlines(), *done.stderr.splitlines()]
+    return f"{what} fails here: {' / '.join(lines[-2:])}" if done.returncode else ""
+
+
+WAYS: Final = (
+    Way("container", _container, _why_no_container),
+    Way("virtual-machine", _virtual_machine, _why_no_virtual_machine),
+)

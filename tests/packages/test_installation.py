@@ -5,49 +5,24 @@ Long: `make test-packages` builds the bundle and runs this.
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from deploy.debian import bundle
-from deploy.debian.build import WORK, build
-from deploy.debian.package import PACKAGES, RELEASES, Package, Release
+from deploy.debian.build import WORK, moment_s
+from deploy.debian.package import PACKAGES, ROOT, Package, Release
 from tests.packages.bare_host import BareHost, why_impossible
-from tests.packages.first_channels import configure
 
 pytestmark = [
     pytest.mark.timeout(1800),
     pytest.mark.skipif(bool(why_impossible()), reason=why_impossible()),
 ]
 BUNDLE = WORK / "bundle" / bundle.name()
-
-
-@pytest.fixture(scope="module", params=RELEASES, ids=lambda release: release.name)
-def release(request: pytest.FixtureRequest) -> Release:
-    return request.param
-
-
-@pytest.fixture(scope="module")
-def hosts(
-    release: Release, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, BareHost]]:
-    """Both halves installed, each on a host of its own; nothing configured."""
-    folder = tmp_path_factory.mktemp(release.name)
-    made = {}
-    for package in PACKAGES:
-        host = BareHost(release, folder / package.side, BUNDLE)
-        host.run(f"sh /bundle/install {package.side}")
-        made[package.side] = host
-    yield made
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def configured(hosts: dict[str, BareHost]) -> dict[str, BareHost]:
-    configure(hosts["outer"], hosts["inner"])
-    return hosts
 
 
 EACH = pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.side)
@@ -123,9 +98,9 @@ def test_the_doctor_looks_at_everything_and_finds_only_what_does_not_run(
 
 @EACH
 def test_removing_keeps_what_is_the_sites_and_purging_takes_it(
-    package: Package, configured: dict[str, BareHost]
+    package: Package, configured: dict[str, BareHost], aside: Path
 ) -> None:
-    host, name = configured[package.side], package.name
+    host, name = configured[package.side].copy(aside), package.name
     kept = [f"etc/{name}/keys/audit.key", f"etc/{name}/policy.toml", f"var/lib/{name}"]
     host.put("/srv/ferry-medium/kept", "")
     host.run(f"apt-get --quiet=2 --yes remove {name}")
@@ -140,8 +115,8 @@ def test_removing_keeps_what_is_the_sites_and_purging_takes_it(
     assert not list((host.root / "etc" / "systemd").rglob("ferry*"))
 
 
-def test_another_distribution_is_told_so(tmp_path: Path, release: Release) -> None:
-    host = BareHost(release, tmp_path / "host", BUNDLE)
+def test_another_distribution_is_told_so(aside: Path, release: Release) -> None:
+    host = BareHost(release, aside, BUNDLE)
     host.put("/etc/os-release", 'ID=other\nVERSION_ID="1"\nPRETTY_NAME="Other 1"\n')
     said = host.run("sh /bundle/install outer 2>&1", code=1)
     assert "Other 1; the bundle is for Debian 12 and 13" in said
@@ -149,6 +124,27 @@ def test_another_distribution_is_told_so(tmp_path: Path, release: Release) -> No
 
 
 @EACH
-def test_the_same_checkout_gives_the_same_bytes(package: Package, tmp_path: Path) -> None:
-    again = build(package, tmp_path)
-    assert again.read_bytes() == (BUNDLE / again.name).read_bytes()
+def test_lintian_has_nothing_to_say(package: Package) -> None:
+    if shutil.which("lintian") is None:
+        pytest.skip("lintian is not installed")
+    [deb] = BUNDLE.glob(f"{package.name}_*.deb")
+    done = subprocess.run(
+        ["lintian", "--fail-on", "error,warning", deb], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_another_user_in_another_folder_builds_the_same_bytes(aside: Path) -> None:
+    not_the_sources = shutil.ignore_patterns(".*", "build", "dist", "__pycache__", "*.egg-info")
+    shutil.copytree(ROOT, aside, ignore=not_the_sources)
+    (aside / "build" / "debian").mkdir(parents=True)
+    (aside / "build" / "debian" / "wheels").symlink_to(WORK / "wheels")
+    strange = {"SOURCE_DATE_EPOCH": str(moment_s()), "TZ": "Pacific/Apia", "LC_ALL": "C"}
+    subprocess.run(
+        [sys.executable, "-m", "deploy.debian.build"],
+        cwd=aside, umask=0o077, env={**os.environ, **strange}, check=True,
+    )  # fmt: skip
+    built = sorted((aside / "dist").glob("*.deb"))
+    assert len(built) == len(PACKAGES)
+    for deb in built:
+        assert deb.read_bytes() == (BUNDLE / deb.name).read_bytes(), deb.name

@@ -1,25 +1,42 @@
-"""Wait for deliveries, stop the agents, and report: inner_trial.py NUMBER FOLDER."""
+"""Wait for the last delivery, stop the agents, and report.
+
+inner_trial.py FOLDER [BUNDLE...]: the bundles are installed one after the other from the first
+delivery on.
+"""
 
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from report import leave, state
+from report import LAST, install, leave, state
 
 UNITS = ("ferry-inner-verifier.service", "ferry-inner-replayer.service")
-WAIT_S = 600
+WAIT_S = 900
+DEADLINE_S = time.monotonic() + WAIT_S
 
 
-def files(folder):
-    return sorted(folder.glob("[!.]*"))
+def files():
+    return sorted(Path(sink).glob("[!.]*"))
 
 
-number, sink = int(sys.argv[1]), Path(sys.argv[2])
-deadline_s = time.monotonic() + WAIT_S
-while len(files(sink)) < number and time.monotonic() < deadline_s:
-    time.sleep(0.2)
+def wait_for(word):
+    """Until the newest delivery holds the word."""
+    while time.monotonic() < DEADLINE_S:
+        if any(word in path.read_text() for path in files()[-1:]):
+            return
+        time.sleep(0.5)
+
+
+sink, *bundles = sys.argv[1:]
+wait_for("id")
+installed = [install(bundle, "inner", *UNITS) for bundle in bundles]
+wait_for(LAST)
 running = state(*UNITS)
-delivered = [path.read_text() for path in files(sink)]
 subprocess.run(["systemctl", "stop", "ferry-inner.target", *UNITS], check=True)
-leave(delivered=delivered, running=running, stopped=state(*UNITS))
+leave(
+    delivered=[path.read_text() for path in files()],
+    installed=installed,
+    running=running,
+    stopped=state(*UNITS),
+)

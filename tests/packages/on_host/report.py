@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 RESULTS = Path("/results")
+LAST = "LAST"
 PROPERTIES = "ActiveState,Result,NRestarts,ExecMainStatus,StatusText"
 
 
@@ -20,6 +21,18 @@ def state(*units):
         lines = told("systemctl", "show", "--property", PROPERTIES, unit).splitlines()
         found[unit] = dict(line.split("=", 1) for line in lines)
     return found
+
+
+def install(bundle, side, *units):
+    """Install from a bundle as its guide says; the version that is there now, and its units."""
+    done = subprocess.run(
+        ["sh", f"{bundle}/install", side], capture_output=True, text=True, check=False
+    )
+    return {
+        "version": told("dpkg-query", "--show", "--showformat", "${Version}", f"ferry-{side}"),
+        "said": done.stdout + done.stderr,
+        "running": state(*units),
+    }
 
 
 def leave(**facts):

@@ -27,7 +27,7 @@ MOMENT_S = 1_790_000_000
 def filled(package, tmp_path):
     """A package's tree, with an environment that holds our own code alone."""
     source = tmp_path / "source"
-    wheels.copy_source(package, source)
+    wheels.copy_source(package, source, "1.2.3")
     root = tmp_path / "root"
     wheel = _wheel(
         tmp_path,
@@ -62,7 +62,7 @@ def _field(root, name):
 
 @EACH
 def test_a_package_holds_nothing_of_the_other_half(package, tmp_path):
-    wheels.copy_source(package, tmp_path)
+    wheels.copy_source(package, tmp_path, "1.2.3")
     assert (tmp_path / package.agent).is_dir()
     assert not (tmp_path / package.other).exists()
     scripts = (tmp_path / "pyproject.toml").read_text().partition("[project.scripts]")[2]
@@ -70,6 +70,12 @@ def test_a_package_holds_nothing_of_the_other_half(package, tmp_path):
     assert package.name in commands
     assert package.other_command not in commands
     assert "ferry-keys" in commands
+
+
+def test_our_own_code_has_the_version_that_the_package_is_given(tmp_path):
+    wheels.copy_source(PACKAGES[0], tmp_path, "1.2.3")
+    project = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]
+    assert project["version"] == "1.2.3"
 
 
 @EACH
@@ -141,7 +147,7 @@ def test_every_file_is_summed_for_dpkg(package, filled):
 
 @EACH
 def test_every_file_of_data_that_the_code_reads_is_declared_to_be_packaged(package, tmp_path):
-    wheels.copy_source(package, tmp_path)
+    wheels.copy_source(package, tmp_path, "1.2.3")
     project = tomllib.loads((tmp_path / "pyproject.toml").read_text())
     declared = {
         path
