@@ -62,6 +62,7 @@ def gather(into: Path) -> None:
 
 def write_sums(folder: Path) -> None:
     """SHA256SUMS: of every file below the folder, as sha256sum --check wants it."""
+    (folder / "SHA256SUMS").unlink(missing_ok=True)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     sums = "".join(
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}\n"

@@ -21,7 +21,7 @@ from tests.packages.guest_kernel import kernel
 
 DISK: Final = "3G"
 _QEMU: Final = ("qemu-system-x86_64", "-accel", "kvm", "-display", "none", "-no-reboot")
-BARE_BOOT_S_MAX: Final = 120
+BARE_BOOT_S_MAX: Final = 300
 FIRMWARE_S_MAX: Final = 10
 """It takes half a second by itself, and 20 s where each exit from the guest is emulated in turn."""
 _FSTAB: Final = """\
@@ -51,13 +51,14 @@ class Way:
 def _container(host: BareHost, shared: Shared, console: Path) -> subprocess.Popen[bytes]:
     """The host's systemd as the first process, with a loopback and no other network."""
     medium = "--bind" if shared.medium_writable else "--bind-ro"
-    return subprocess.Popen(
-        [
-            *_nspawn(host.root),
-            f"{medium}={shared.medium}:/srv/ferry-medium", f"--bind={shared.results}:/results",
-        ],
-        stdin=subprocess.DEVNULL, stdout=console.open("wb"), stderr=subprocess.STDOUT,
-    )  # fmt: skip
+    command = [
+        *_nspawn(host.root),
+        f"{medium}={shared.medium}:/srv/ferry-medium", f"--bind={shared.results}:/results",
+    ]  # fmt: skip
+    with console.open("wb") as told:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=told, stderr=subprocess.STDOUT
+        )
 
 
 def _nspawn(root: Path) -> list[str]:

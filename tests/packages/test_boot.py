@@ -47,8 +47,10 @@ def way(request: pytest.FixtureRequest, release: Release) -> Way:
 
 
 @pytest.fixture(scope="module")
-def seen(way: Way, hosts: dict[str, BareHost], tmp_path_factory: pytest.TempPathFactory) -> Seen:
-    return _boot(way, hosts, tmp_path_factory.mktemp(way.name))
+def seen(
+    way: Way, configured: dict[str, BareHost], tmp_path_factory: pytest.TempPathFactory
+) -> Seen:
+    return _boot(way, configured, tmp_path_factory.mktemp(way.name))
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pathlib import Path
 from report import LAST, install, leave, state
 
 UNITS = ("ferry-inner-verifier.service", "ferry-inner-replayer.service")
-WAIT_S = 900
+WAIT_S = 1500
 DEADLINE_S = time.monotonic() + WAIT_S
 
 

@@ -16,7 +16,7 @@ from report import LAST, install, leave, state
 
 UNIT = "ferry-outer.service"
 PAUSE_S = 0.02
-WAIT_S = 600
+WAIT_S = 1200
 DEADLINE_S = time.monotonic() + WAIT_S
 
 
