@@ -118,14 +118,14 @@ def _renamed(fields: dict[str, object]) -> dict[str, object]:
 
 def plain_value(value: object) -> object:
     """`value` as something that JSON holds and that cannot be a payload."""
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, float):
-        return value if abs(value) < float("inf") else str(value)
     if isinstance(value, str):
         return _text(value)
+    if value is None or isinstance(value, int):  # bool among them
+        return value
     if isinstance(value, bytes):
         return value.hex() if len(value) <= BYTES_MAX else f"<{len(value)} bytes>"
+    if isinstance(value, float):
+        return value if abs(value) < float("inf") else str(value)
     if isinstance(value, list | tuple | set | frozenset):
         return _items(value)
     return f"<{type(value).__name__}>"
