@@ -187,15 +187,17 @@ class Committer:
         repeats: dict[int, bytes] = {}
         in_batch: dict[Fingerprint, bytes] = {}
         keys_in_batch: set[bytes] = set()
+        known = self._spool.find_all(
+            [each.admitted.fingerprint for each in batch if each.admitted.fingerprint is not None]
+        )
         for index, waiting in enumerate(batch):
             fingerprint = waiting.admitted.fingerprint
             if fingerprint is not None:
                 if fingerprint in in_batch:
                     repeats[index] = in_batch[fingerprint]
                     continue
-                earlier = self._spool.find(fingerprint)
-                if earlier is not None:
-                    decided[index] = Receipt(earlier, duplicate=True)
+                if fingerprint in known:
+                    decided[index] = Receipt(known[fingerprint], duplicate=True)
                     continue
                 if waiting.reuse == "refuse" and (
                     fingerprint.key_digest in keys_in_batch
