@@ -76,6 +76,9 @@ def test_a_line_that_is_taken_as_it_stands_is_what_parsing_and_writing_it_gives(
             line = f"PID|{''.join(characters)}"
             if parser._is_tidy(line):
                 assert parser._tidied("PID", 2, line) == line
+            header = f"MSH|^~\\&|{''.join(characters)}"
+            if parser._is_tidy_header(header):
+                assert parser._tidied("MSH", 1, header) == header
 
 
 @given(
@@ -93,9 +96,7 @@ def test_lines_that_are_taken_together_are_what_each_of_them_is_by_itself(
 ) -> None:
     parser = _SegmentParser(SEPARATORS, policy, RULES)
     if parser.is_tidy_behind_header(["MSH", *lines]):
-        one_by_one = [parser.segment(number, line) for number, line in enumerate(lines, 2)]
-        assert [segment.text for segment in one_by_one] == lines
-        assert [segment.name for segment in one_by_one] == [line[:3] for line in lines]
+        assert [parser.canonical(number, line) for number, line in enumerate(lines, 2)] == lines
 
 
 @given(

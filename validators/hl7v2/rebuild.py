@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def rebuild(message: Message) -> str:
     """Return the canonical text of `message`."""
-    return SEGMENT_END.join([*[segment.text for segment in message.segments], ""])
+    return SEGMENT_END.join([*message.texts, ""])
 
 
 def segment_text(name: str, values: tuple[Field, ...], separators: Separators) -> str:

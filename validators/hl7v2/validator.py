@@ -40,7 +40,7 @@ from validators.hl7v2.charset import (
 )
 from validators.hl7v2.escapes import EscapeRules
 from validators.hl7v2.field_rules import FieldRules
-from validators.hl7v2.grammar import Fields, Message, Segment, fold_segment_ends, parse
+from validators.hl7v2.grammar import Fields, Message, fold_segment_ends, parse
 from validators.hl7v2.header import BATCH_HEADERS
 from validators.hl7v2.rebuild import field_text, rebuild, segment_text
 from validators.hl7v2.separators import Separators, read_separators
@@ -162,6 +162,8 @@ class HL7v2Validator:
         return "^".join(kind).rstrip("^"), control_id or None
 
     def _check_segments(self, message: Message) -> None:
+        if all(map(self._segments.allow, message.names)):
+            return
         for number, segment in enumerate(message.segments, 1):
             if not self._segments.allow(segment.name):
                 raise Refused(SEGMENT_NOT_ALLOWED, f"{segment.name} (segment {number})")
@@ -176,7 +178,7 @@ class HL7v2Validator:
                 place = f"{segment.name}-{unnamed[0]} (segment {number})"
                 raise Refused(FIELD_NOT_ALLOWED, place)
             segments.append(segment.without(unnamed) if unnamed else segment)
-        return Message(message.separators, tuple(segments))
+        return Message(message.separators, tuple([segment.text for segment in segments]))
 
     def _with_checked_files(self, message: Message) -> Message:
         if not files.may_hold_files(rebuild(message), message.separators):
@@ -185,7 +187,7 @@ class HL7v2Validator:
             files.checked(segment, number, self._policy) if files.holds_files(segment) else segment
             for number, segment in enumerate(message.segments, 1)
         ]
-        return Message(message.separators, tuple(segments))
+        return Message(message.separators, tuple([segment.text for segment in segments]))
 
     def _written(self, message: Message, charset: Charset, *, converting: bool) -> bytes:
         if not converting or self._charset_out is None:
@@ -194,8 +196,8 @@ class HL7v2Validator:
         values += [""] * (18 - len(values))
         values[17] = self._charset_out.hl7_name
         separators, name = message.separators, message.header.name
-        header = Segment(name, segment_text(name, tuple(values), separators), separators)
-        converted = Message(separators, (header, *message.segments[1:]))
+        header = segment_text(name, tuple(values), separators)
+        converted = Message(separators, (header, *message.texts[1:]))
         return encode(rebuild(converted), self._charset_out)
 
 

@@ -114,6 +114,8 @@ class RequiredFields:
 
     def missing(self, message: Message) -> str | None:
         """The place of the first one that is not filled: `PID-3`, with its segment's number."""
+        if not self._places:
+            return None
         absent = dict(self._places)
         for index, segment in enumerate(message.segments, 1):
             places = self._places.get(segment.name)
