@@ -57,6 +57,15 @@ def test_a_structured_type_may_be_called_by_its_syntax() -> None:
             admission.check(replace(GOOD, content_type=declared), CHANNEL, "application/fhir+json")
 
 
+def test_a_multipart_form_is_no_form() -> None:
+    form = "application/x-www-form-urlencoded"
+    admission.check(replace(GOOD, content_type=form), CHANNEL, form)
+    with pytest.raises(Refused, match="content_type_not_allowed"):
+        admission.check(
+            replace(GOOD, content_type="multipart/form-data; boundary=here"), CHANNEL, form
+        )
+
+
 def test_an_unknown_channel_is_refused() -> None:
     with pytest.raises(Refused, match="channel_unknown"):
         check(GOOD, None)

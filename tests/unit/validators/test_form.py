@@ -106,6 +106,12 @@ def test_what_is_not_as_declared_is_refused(sent: str | bytes, reason: str, plac
     assert refused(sent) == (reason, place)
 
 
+def test_a_multipart_body_is_no_form_whatever_it_is_called() -> None:
+    part = '--here\r\nContent-Disposition: form-data; name="card"\r\n\r\n12\r\n--here--\r\n'
+    assert refused(part) == ("not_well_formed", "field 1")
+    assert refused(part, unknown_fields="strip") == ("not_well_formed", "field 1")
+
+
 def test_undeclared_fields_are_stripped_where_the_channel_says_so() -> None:
     keys = {"unknown_fields": "strip"}
     assert rebuilt("secret=%E2%80%AE&card=1&%C3%A9=x", **keys) == "card=1"
