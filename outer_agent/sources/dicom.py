@@ -12,6 +12,7 @@ The statuses (PS3.4, B.2.3): 0000 custody taken, A700 send it again later, 0124 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
@@ -81,10 +82,15 @@ class DicomListener:
     async def stop(self) -> None:
         """Take nothing new; instances that were handed over get their true answer."""
         self._stopping = True
-        if self._process is not None:
-            self._process.terminate()
+        process = self._process
+        if process is not None:
+            process.terminate()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_LAST_ANSWERS_S)
+        if process is not None and self._pair is not None:
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                self._pair.shutdown(socket.SHUT_WR)  # it ends once its last answers were sent
+                await asyncio.to_thread(process.wait, _LAST_ANSWERS_S)
         self._end()
 
     async def _begin(self) -> None:

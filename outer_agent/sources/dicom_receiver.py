@@ -29,6 +29,8 @@ from typing import Any, Final, NoReturn
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom import AE, _config, evt
+from pynetdicom.association import Association
+from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined] # made at import
 from pynetdicom.transport import ThreadedAssociationServer
 
@@ -44,6 +46,8 @@ _PDU_BYTES: Final = 128 * 1024
 
 _PDU_HEAD_BYTES: Final = 6
 _ANSWER_S: Final = 600.0
+_LAST_ANSWERS_S: Final = 2.0
+_LOOK_S: Final = 0.005
 _COMMENT_CHARS_MAX: Final = 64
 
 
@@ -54,6 +58,7 @@ class Desk:
         self._pair = pair
         self._lock = threading.Lock()
         self._waiting: dict[int, SimpleQueue[Answer]] = {}
+        self._answering: set[Association] = set()
         self._number = 0
 
     def ask(self, calling_title: str, tls_names: tuple[str, ...], descriptor: int) -> Answer:
@@ -70,13 +75,26 @@ class Desk:
         finally:
             self._waiting.pop(number, None)
 
+    def begins(self, association: Association) -> None:
+        """An instance has come over an association, whose response is still to be sent."""
+        with self._lock:
+            self._answering.add(association)
+
+    def ends(self, association: Association) -> None:
+        """The response was sent."""
+        with self._lock:
+            self._answering.discard(association)
+
     def listen(self) -> NoReturn:
-        """Hand out answers until the source closes its end; then end the process."""
+        """Hand out answers until the source closes its end; then end, once they were sent."""
         while datagram := self._pair.recv(dicom_wire.MESSAGE_BYTES_MAX):
             answer = Answer(**dicom_wire.unpack(datagram))
             waiting = self._waiting.get(answer.number)
             if waiting is not None:
                 waiting.put(answer)
+        deadline_s = time.monotonic() + _LAST_ANSWERS_S
+        while self._answering and time.monotonic() < deadline_s:
+            time.sleep(_LOOK_S)
         os._exit(0)
 
 
@@ -183,6 +201,7 @@ def _server(settings: Settings, desk: Desk) -> _Server:
         settings=settings,
         evt_handlers=[
             (evt.EVT_C_STORE, _store, [desk]),
+            (evt.EVT_PDU_SENT, _sent, [desk]),
             (evt.EVT_CONN_CLOSE, _sweep, [Path(settings.folder), 2 * settings.idle_s]),
         ],
     )
@@ -199,6 +218,7 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 
 def _store(event: evt.Event, desk: Desk) -> Dataset:
     """Hand a received instance over; the response is the source's."""
+    desk.begins(event.assoc)
     path = event.dataset_path
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -211,6 +231,12 @@ def _store(event: evt.Event, desk: Desk) -> Dataset:
     if answer.comment:
         response.ErrorComment = answer.comment[:_COMMENT_CHARS_MAX]
     return response
+
+
+def _sent(event: evt.Event, desk: Desk) -> None:
+    """Note that a response has gone: nothing else is sent as data."""
+    if isinstance(event.pdu, P_DATA_TF):
+        desk.ends(event.assoc)
 
 
 def _title(event: evt.Event) -> str:

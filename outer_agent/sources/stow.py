@@ -22,7 +22,7 @@ import aiohttp
 from aiohttp import web
 
 from ferry_format import reasons
-from ferry_format.reasons import FerryError, Refused
+from ferry_format.reasons import FerryError, Refused, Unavailable
 from outer_agent.admission import ObjectSubmission
 from outer_agent.sources.base import Surroundings
 from outer_agent.sources.dicom import status_of
@@ -50,17 +50,23 @@ class StudyStore:
         """Submit each part, and answer.
 
         Raises Refused and Unavailable where the request itself cannot be read; what was stored
-        before that stays stored.
+        before that stays stored. If only its rest must wait, the answer names what was stored.
         """
         intake = self._surroundings.intake
         content = intake.content_of(channel)
         if content is None or content.dicom is None:
             raise Refused(reasons.ENTRY_KIND_NOT_ALLOWED, f"channel {channel}")
         outcomes = Outcomes()
-        async for file in instances(
-            request, content.dicom.bytes_max, self._surroundings.state_dir, self._in_time
-        ):
-            await self._submit(channel, sender, file, outcomes)
+        try:
+            async for file in instances(
+                request, content.dicom.bytes_max, self._surroundings.state_dir, self._in_time
+            ):
+                await self._submit(channel, sender, file, outcomes)
+        except Unavailable as failure:
+            if not outcomes.stored:
+                raise
+            intake.note_failure(channel, sender, failure)
+            outcomes.failed.append(failure)
         if not outcomes.stored and not outcomes.failed:
             raise Refused(reasons.MESSAGE_EMPTY)
         headers = {"Retry-After": str(_RETRY_S)} if outcomes.status == _UNAVAILABLE else None
@@ -140,26 +146,34 @@ async def instances(
 ) -> AsyncIterator[IO[bytes]]:
     """Each part's file, at its beginning; closed when the next one is asked for.
 
-    Raises Refused: CONTENT_TYPE_NOT_ALLOWED, MESSAGE_TOO_LARGE, LIMIT_EXCEEDED, NOT_WELL_FORMED,
-    and what `in_time` raises.
+    A part is given once it is known whether another one follows: what is submitted last needs
+    nothing more of the request. Raises Refused: CONTENT_TYPE_NOT_ALLOWED, MESSAGE_TOO_LARGE,
+    LIMIT_EXCEEDED, NOT_WELL_FORMED, and what `in_time` raises.
     """
     if request.content_type != "multipart/related":
         raise Refused(reasons.CONTENT_TYPE_NOT_ALLOWED, "Content-Type")
     try:
         reader = await request.multipart()
+        part = await _next_part(reader, in_time)
         for _ in range(PARTS_MAX):
-            async with in_time(_CHUNK_BYTES):
-                part = await reader.next()
             if part is None:
                 return
             if not isinstance(part, aiohttp.BodyPartReader) or not _is_dicom(part):
                 raise Refused(reasons.CONTENT_TYPE_NOT_ALLOWED, "part")
             with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES_MAX, dir=str(folder)) as file:
                 await _collect(part, file, bytes_max, in_time)
+                part = await _next_part(reader, in_time)
                 yield file
     except ValueError:
         raise Refused(reasons.NOT_WELL_FORMED, "multipart body") from None
     raise Refused(reasons.LIMIT_EXCEEDED, f"more than {PARTS_MAX} parts")
+
+
+async def _next_part(
+    reader: aiohttp.MultipartReader, in_time: InTime
+) -> aiohttp.MultipartReader | aiohttp.BodyPartReader | None:
+    async with in_time(_CHUNK_BYTES):
+        return await reader.next()
 
 
 def _is_dicom(part: aiohttp.BodyPartReader) -> bool:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import shutil
 import socket
-import ssl
 import struct
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from pydicom import dcmread
-from pynetdicom import AE
 
 from ferry_format import reasons
 from outer_agent.config import DicomSource
 from outer_agent.sources.dicom import DicomListener
+from tests.simulator.dicom_caller import store
 from tests.simulator.dicom_files import ct
 from tests.simulator.outer_inside import OuterInside, channel, sender
 from tests.simulator.source_ways import Certificates
@@ -53,50 +50,6 @@ async def source(inside: OuterInside) -> AsyncIterator[DicomListener]:
     await made.start()
     yield made
     await made.stop()
-
-
-def store(
-    port: int,
-    *instances: bytes,
-    title: str = "CT1",
-    called: str = "FERRY",
-    tls: ssl.SSLContext | None = None,
-) -> list[int]:
-    """Send instances over one association; the statuses. [] if it is rejected."""
-    caller = AE(ae_title=title)
-    for instance in instances:
-        read = dcmread(io.BytesIO(instance))
-        caller.add_requested_context(read.SOPClassUID, read.file_meta.TransferSyntaxUID)
-    association = caller.associate(
-        "127.0.0.1",
-        port,
-        ae_title=called,
-        tls_args=None if tls is None else (tls, "127.0.0.1"),
-    )
-    if not association.is_established:
-        return []
-    try:
-        return [
-            association.send_c_store(dcmread(io.BytesIO(instance))).Status for instance in instances
-        ]
-    finally:
-        association.release()
-
-
-async def test_an_instance_is_taken_once_it_is_durable(
-    source: DicomListener, inside: OuterInside
-) -> None:
-    inside.publisher.may_commit.clear()
-    sending = asyncio.create_task(asyncio.to_thread(store, source.port, ct(1), ct(2)))
-    await inside.publisher.called.wait()
-    await asyncio.sleep(0.1)
-    assert not sending.done()
-    inside.publisher.may_commit.set()
-    assert await sending == [0x0000, 0x0000]
-    assert [dcmread(io.BytesIO(one)) for one in inside.publisher.payloads] == [
-        dcmread(io.BytesIO(ct(number))) for number in (1, 2)
-    ]
-    assert inside.audit.records[-1][1]["control_id"] == "2.25.2"
 
 
 async def test_a_repeated_instance_crosses_once_and_other_bytes_as_another(

@@ -63,6 +63,7 @@ def sender(name: str = "his-front", **fields) -> SenderSection:
         "api_keys_sha256": (api_key_digest(API_KEY),),
         "tls_names": ("his.example",),
         "listeners": ("adt-in", "drop"),
+        "ae_titles": ("HIS",),
     } | fields
     return SenderSection(name=name, **values)
 
@@ -72,6 +73,7 @@ OTHER_SENDER = sender(
     api_keys_sha256=(api_key_digest(OTHER_API_KEY),),
     tls_names=("pacs.example",),
     listeners=(),
+    ae_titles=("PACS",),
 )
 
 
@@ -87,11 +89,11 @@ class PoolInMemory:
 
     async def validate(self, channel: str, payload: bytes) -> Verdict:
         self.seen.append(payload)
+        if self.failing is not None:
+            raise self.failing
         if channel in self.dicom:
             return self.dicom[channel].validate(payload)
         await asyncio.sleep(self.slow.get(payload, 0))
-        if self.failing is not None:
-            raise self.failing
         if REFUSED_MARK in payload:
             return Rejected(reasons.SEGMENT_NOT_ALLOWED, "segment 2")
         header = read_header(payload)

@@ -17,12 +17,23 @@ from typing import Any, Protocol
 import aiohttp
 import trustme
 
-from outer_agent.config import FolderSource, HttpSource, MllpSource
+from ferry_format import reasons
+from ferry_format.reasons import Reason
+from outer_agent.config import DicomSource, FolderSource, HttpSource, MllpSource
 from outer_agent.sources.base import Source
 from outer_agent.sources.registry import build
 from tests.simulator.clients import code_of
-from tests.simulator.outer_inside import API_KEY, OuterInside
+from tests.simulator.dicom_caller import store
+from tests.simulator.dicom_files import ct
+from tests.simulator.messages import adt
+from tests.simulator.outer_inside import API_KEY, HL7, OuterInside
+from validators.dicom.validator import DicomValidator, judge_whole
+from validators.policy import ContentPolicy
+from validators.verdict import Accepted
 
+DICOM = ContentPolicy.model_validate(
+    {"dicom": {"sop_classes": ["CTImageStorage"], "bytes_max": 100_000}}
+)
 TOLD = {"AA": "taken", "CA": "taken", "AE": "later", "CE": "later", "AR": "refused"}
 
 
@@ -53,6 +64,49 @@ class Certificates:
         return context
 
 
+@dataclass(frozen=True)
+class Messages:
+    """What a kind of source carries on the channel adt, at most 100,000 bytes each.
+
+    `refused` are refused for `reason`; `crosses` is a message as the intake publishes it.
+    """
+
+    content: ContentPolicy
+    message: Callable[[str], bytes]
+    refused: Callable[[str], bytes]
+    reason: Reason
+    oversized: bytes
+    crosses: Callable[[bytes], bytes] = bytes
+
+
+def _instance(number: str, **values: Any) -> bytes:
+    return ct(int(number), **values)
+
+
+def _rebuilt(instance: bytes) -> bytes:
+    assert DICOM.dicom is not None
+    verdict = judge_whole(DicomValidator(DICOM.dicom), instance)
+    assert isinstance(verdict, Accepted)
+    return verdict.payload
+
+
+OF_HL7 = Messages(
+    HL7,
+    adt,
+    lambda number: adt(number, "REFUSE"),
+    reasons.SEGMENT_NOT_ALLOWED,
+    adt("1", "x" * 200_000),
+)
+OF_DICOM = Messages(
+    DICOM,
+    _instance,
+    lambda number: _instance(number, PatientName="A\x07B"),
+    reasons.CONTROL_CHARACTER,
+    ct(1, rows=256),
+    _rebuilt,
+)
+
+
 class Way(Protocol):
     source: Source
 
@@ -80,6 +134,43 @@ class HttpWay:
                 return {202: "taken", 429: "later", 503: "later"}.get(answer.status, "refused")
         except (aiohttp.ClientError, ConnectionError):
             return "gone"
+
+
+@dataclass
+class StowWay:
+    """Each message as a request of one instance."""
+
+    source: Any
+
+    async def send(self, message: bytes) -> str:
+        url = f"http://127.0.0.1:{self.source.port}/channels/adt/studies"
+        body = b"--here\r\nContent-Type: application/dicom\r\n\r\n" + message + b"\r\n--here--\r\n"
+        headers = {
+            "Authorization": f"Bearer {API_KEY}",
+            "Content-Type": 'multipart/related; type="application/dicom"; boundary=here',
+        }
+        try:
+            async with (
+                aiohttp.ClientSession(headers=headers) as session,
+                session.post(url, data=body) as answer,
+            ):
+                await answer.read()
+                return {200: "taken", 503: "later"}.get(answer.status, "refused")
+        except (aiohttp.ClientError, ConnectionError):
+            return "gone"
+
+
+@dataclass
+class StoreWay:
+    """Each message as an association of one C-STORE."""
+
+    source: Any
+
+    async def send(self, message: bytes) -> str:
+        statuses = await asyncio.to_thread(store, self.source.port, message, title="HIS")
+        if not statuses:
+            return "gone"
+        return {0x00: "taken", 0xA7: "later"}.get(statuses[0] >> 8, "refused")
 
 
 @dataclass
@@ -168,6 +259,19 @@ def _builders(
         section = FolderSource(kind="folder", name="drop", path=folder, **values)
         return FolderWay(build(section, inside.surroundings), folder, inside)
 
+    def stow() -> StowWay:
+        section = HttpSource(kind="http", name="web", listen="127.0.0.1:0", **fields)
+        return StowWay(build(section, inside.surroundings))
+
+    def c_store() -> StoreWay:
+        section = DicomSource(
+            kind="dicom",
+            name="store",
+            listen="127.0.0.1:0",
+            **{"channel": "adt", "ae_title": "FERRY", "peers": ("127.0.0.0/8",)} | fields,
+        )
+        return StoreWay(build(section, inside.surroundings))
+
     client = certificates.client("his.example")
     settings = certificates.settings()
     return {
@@ -176,10 +280,15 @@ def _builders(
         "mllp": lambda: mllp(None, "adt-in"),
         "mllps": lambda: mllp(client, "adt-tls", **settings),
         "folder": drop,
+        "stow": stow,
+        "c-store": c_store,
     }
 
 
-KINDS = ("http", "https", "mllp", "mllps", "folder")
+KINDS = {
+    **dict.fromkeys(("http", "https", "mllp", "mllps", "folder"), OF_HL7),
+    **dict.fromkeys(("stow", "c-store"), OF_DICOM),
+}
 
 
 @asynccontextmanager
