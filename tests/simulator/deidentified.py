@@ -6,7 +6,7 @@ from typing import Any
 
 from validators.deidentify.deidentifier import Deidentifier
 from validators.deidentify.dicom import DicomDeidentifier
-from validators.deidentify.families import Deidentification, deidentifier
+from validators.deidentify.families import Deidentification, Examiner, deidentifier
 from validators.policy import ContentPolicy, DeidentificationPolicy
 from validators.registry import build
 from validators.verdict import Accepted
@@ -34,16 +34,26 @@ def channel(
     **policy: Any,
 ) -> Deidentifier:
     """What de-identifies the messages of a channel with this content and these methods."""
-    described = Deidentification(DeidentificationPolicy(key="research", **policy), key)
-    model = ContentPolicy.model_validate(content)
-    return deidentifier(described, model, build(model, schemas or {}))
+    made = _examiner(content, key, schemas or {}, policy)
+    assert isinstance(made, Deidentifier)
+    return made
 
 
-def dicom_channel(key: bytes = KEY, **policy: Any) -> DicomDeidentifier:
-    """What de-identifies DICOM instances of any class."""
-    made = channel(DICOM, key, **policy)
+def dicom_channel(
+    key: bytes = KEY, content: dict[str, Any] = DICOM, **policy: Any
+) -> DicomDeidentifier:
+    """The same for DICOM instances, of any class."""
+    made = _examiner(content, key, {}, policy)
     assert isinstance(made, DicomDeidentifier)
     return made
+
+
+def _examiner(
+    content: dict[str, Any], key: bytes, schemas: dict[str, bytes], policy: dict[str, Any]
+) -> Examiner:
+    described = Deidentification(DeidentificationPolicy(key="research", **policy), key)
+    model = ContentPolicy.model_validate(content)
+    return deidentifier(described, model, build(model, schemas))
 
 
 def instance(made: DicomDeidentifier, sent: bytes) -> bytes:
