@@ -6,9 +6,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from ferry_format.reasons import FerryError
 from ferry_runtime.doctor.findings import Area, Finding, Side, fault, warning
+
+_UNANSWERED: Final = {
+    Area.SINKS: "See that the system and this host's name server answer.",
+    Area.WORKERS: "See what else keeps this host's processors busy (top), and look again.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,8 @@ def _does_not_answer(look: Look, within_s: float) -> Finding:
         look.area,
         f"{look.what} did not answer within {within_s:.0f} s",
         look.side,
-        "See that the system and this host's name server answer."
-        if look.area is Area.SINKS
-        else "Look at its storage and mount (a network filesystem hangs while its server is away).",
+        _UNANSWERED.get(
+            look.area,
+            "Look at its storage and mount (a network filesystem hangs while its server is away).",
+        ),
     )

@@ -16,6 +16,7 @@ from report import LAST, install, leave, state
 
 UNIT = "ferry-outer.service"
 PAUSE_S = 0.02
+AGAIN_S = 0.5
 WAIT_S = 1200
 DEADLINE_S = time.monotonic() + WAIT_S
 
@@ -40,9 +41,10 @@ def send_until_taken(name):
     """As a sender does: what was not acknowledged is sent again."""
     while time.monotonic() < DEADLINE_S:
         answers.append(send(name))
-        time.sleep(PAUSE_S)
         if answers[-1] == 202:
+            time.sleep(PAUSE_S)
             return
+        time.sleep(AGAIN_S)
 
 
 def send_all():

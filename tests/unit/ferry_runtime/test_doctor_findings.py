@@ -139,6 +139,21 @@ def test_of_looks_that_hang_together_the_one_that_leans_on_the_other_is_not_the_
 
 
 @pytest.mark.parametrize(
+    ("area", "word"), [(Area.WORKERS, "busy"), (Area.SINKS, "name server"), (Area.STATE, "mount")]
+)
+def test_a_look_that_is_not_ended_says_what_to_look_at(area, word) -> None:
+    ended = threading.Event()
+
+    def hang():
+        ended.wait(30)
+        return []
+
+    [found] = take_all([Look(area, Side.INNER, "it", hang)], 0.1)
+    ended.set()
+    assert word in found.action
+
+
+@pytest.mark.parametrize(
     ("error", "words"),
     [
         (OSError(116, "Stale file handle", "/m"), ["/m: Stale file handle", "mount it again"]),
