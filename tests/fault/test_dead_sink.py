@@ -81,7 +81,7 @@ async def test_two_thousand_wait_for_a_dead_sink_while_another_channel_flows(
             [Hl7Behaviour.CLOSE_AFTER_READ, *[Hl7Behaviour.ACCEPT] * 500, Hl7Behaviour.ERROR]
         )
         await his.start()
-        await his.recording.wait_for(WAITING, timeout_s=30)
+        await his.recording.wait_for(WAITING, timeout_s=120)
         await replayer.stop()
         await his.stop()
     store.close()
