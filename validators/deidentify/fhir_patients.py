@@ -14,7 +14,7 @@ Object = dict[str, Any]
 
 _PATIENT: Final = "Patient"
 _CONTAINED: Final = "contained"
-_NAMES_PATIENT: Final = re.compile(r"(?:.*/)?Patient/([A-Za-z0-9.-]{1,64})(?:/_history/.*)?")
+_NAMES_PATIENT: Final = re.compile(r"(?:.*/)?Patient/([A-Za-z0-9.-]{1,64})(?:/_history/[^/]*)?")
 
 
 def patients_in(root: Object) -> set[str]:
