@@ -10,10 +10,10 @@ from ferry_format.reasons import ELEMENT_NOT_ALLOWED, LIMIT_EXCEEDED, Refused
 if TYPE_CHECKING:
     from validators.policy import FhirPolicy
 
-_URL: Final = re.compile(
-    r"([A-Z][A-Za-z]+)?(/[A-Za-z0-9.-]{1,64}(/_history/[A-Za-z0-9.-]{1,64})?)?(\?\S*)?"
-)
-"""Of one type or the server's base, as a transaction's entries name it: no other host or path."""
+_ID: Final = r"(?!\.{1,2}(?:[/?]|$))[A-Za-z0-9.-]{1,64}"
+"""Not `.` or `..`: a receiver's HTTP layer takes these for steps in a path."""
+_URL: Final = re.compile(rf"([A-Z][A-Za-z]+)(?:/{_ID}(?:/_history/{_ID})?)?(?:\?\S*)?")
+"""Of one type, as a transaction's entries name it: no other host or path."""
 
 
 def check(bundle: dict[str, Any], policy: FhirPolicy, place: str) -> None:
@@ -30,7 +30,16 @@ def check(bundle: dict[str, Any], policy: FhirPolicy, place: str) -> None:
         where = f"{place}.entry[{index}].request"
         if request.get("method") not in policy.request_methods:
             raise Refused(ELEMENT_NOT_ALLOWED, f"{where}.method")
-        found = _URL.fullmatch(request.get("url", "-"))
         resource = entry.get("resource", {}).get("resourceType")
-        if found is None or (resource is not None and found[1] not in {resource, None}):
+        if not _is_of_named(request.get("url", ""), resource, policy):
             raise Refused(ELEMENT_NOT_ALLOWED, f"{where}.url")
+
+
+def _is_of_named(url: str, resource: str | None, policy: FhirPolicy) -> bool:
+    """Whether a URL is of the type of the entry's resource, or without one of a named type."""
+    found = _URL.fullmatch(url)
+    if found is None:
+        return False
+    if resource is not None:
+        return found[1] == resource
+    return policy.resources == "any" or found[1] in policy.resources

@@ -478,6 +478,43 @@ def test_a_bundle_asks_only_for_what_the_channel_names() -> None:
         assert refused(asks("PUT", url), **allowed)[1].endswith("request.url"), url
 
 
+@pytest.mark.parametrize(
+    ("method", "url"),
+    [
+        ("DELETE", "Observation/7"),
+        ("DELETE", "Observation?patient=7"),
+        ("DELETE", "/Observation"),
+        ("DELETE", "?patient=7"),
+    ],
+)
+def test_a_request_without_a_resource_is_for_a_named_type(method: str, url: str) -> None:
+    allowed = {
+        "bundles": ["transaction"],
+        "resources": ["Bundle", "Patient"],
+        "request_methods": ["PUT", "DELETE", "POST"],
+    }
+    asked = bundle("transaction", {"request": {"method": method, "url": url}})
+    assert refused(asked, **allowed) == ("element_not_allowed", "Bundle.entry[0].request.url")
+    of_a_named_type = {"request": {"method": method, "url": "Patient/7"}}
+    assert rebuilt(bundle("transaction", of_a_named_type), **allowed)
+
+
+@pytest.mark.parametrize(
+    ("method", "url"),
+    [
+        ("PUT", "/Practitioner"),
+        ("PUT", "/.."),
+        ("PUT", "Patient/."),
+        ("PUT", "Patient/..?a=b"),
+        ("POST", "Patient/.."),
+        ("PUT", "Patient/1/_history/.."),
+    ],
+)
+def test_a_request_leads_nowhere_but_to_its_resources_type(method: str, url: str) -> None:
+    asked = bundle("transaction", {"resource": PATIENT, "request": {"method": method, "url": url}})
+    assert refused(asked, bundles=["transaction"])[1] == "Bundle.entry[0].request.url"
+
+
 def test_a_bundle_is_what_its_type_demands() -> None:
     patient = {"resource": PATIENT}
     assert judged(bundle("collection", patient)).__class__ is Accepted
