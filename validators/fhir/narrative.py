@@ -15,6 +15,7 @@ from ferry_format.reasons import (
     CONTROL_CHARACTER,
     DOCTYPE_NOT_ALLOWED,
     ELEMENT_NOT_ALLOWED,
+    LIMIT_EXCEEDED,
     NOT_WELL_FORMED,
     Refused,
 )
@@ -44,6 +45,8 @@ _ATTRIBUTES: Final = frozenset((
     "vspace", "width", "{http://www.w3.org/XML/1998/namespace}lang",
 ))
 # fmt: on
+_ATTRIBUTES_MAX: Final = 50
+"""As in XML channels by default. lxml reads them in a time that grows with their square."""
 _LINK: Final = re.compile(r"(?i)(?:#|https?://|mailto:|tel:|[A-Za-z0-9./_-]*(?:[?#]|$))\S*")
 _LOADS: Final = re.compile(r"(?i)url\s*\(|expression|@import|\\|/\*")
 
@@ -56,7 +59,8 @@ def elements_of(text: object) -> int:
 def rebuilt(text: object) -> str:
     """The same narrative in exclusive canonical form; comments and instructions are gone.
 
-    Raises Refused(NOT_WELL_FORMED, DOCTYPE_NOT_ALLOWED, ELEMENT_NOT_ALLOWED, CONTROL_CHARACTER).
+    Raises Refused(NOT_WELL_FORMED, DOCTYPE_NOT_ALLOWED, ELEMENT_NOT_ALLOWED, LIMIT_EXCEEDED,
+    CONTROL_CHARACTER).
     """
     if not isinstance(text, str):
         raise Refused(NOT_WELL_FORMED, "div")
@@ -90,6 +94,8 @@ def _check(element: _Element) -> None:
         raise Refused(NOT_WELL_FORMED, "div: an undeclared entity")
     if not tag.startswith(_XHTML) or tag.removeprefix(_XHTML) not in _ELEMENTS:
         raise Refused(ELEMENT_NOT_ALLOWED, "div: an element that narratives do not have")
+    if len(element.attrib) > _ATTRIBUTES_MAX:
+        raise Refused(LIMIT_EXCEEDED, f"div: more than {_ATTRIBUTES_MAX} attributes")
     for name, value in element.attrib.items():
         if name not in _ATTRIBUTES:
             raise Refused(ELEMENT_NOT_ALLOWED, "div: an attribute that narratives do not have")
