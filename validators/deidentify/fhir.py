@@ -36,10 +36,10 @@ _DISPLAY: Final = "Reference.display"
 _QUANTITY: Final = "Observation.valueQuantity"
 _FORMS: Final = {"date": Form.DATE, "dateTime": Form.DATE, "instant": Form.INSTANT}
 _REFERENCE: Final = re.compile(
-    r"(.*?(?:^|/))([A-Z][A-Za-z]+)/([A-Za-z0-9.-]{1,64})((?:/_history/.*)?)"
+    r"((?:https?://[^/\s?#@%]+/(?:[^/\s?#@%]+/)*)?)"
+    r"([A-Z][A-Za-z]+)/([A-Za-z0-9.-]{1,64})((?:/_history/[^/]*)?)"
 )
 _NAMED_ALONE: Final = re.compile(r"(#|urn:uuid:|urn:oid:)(.+)")
-_NOBODY: Final = re.compile(r"#|[A-Z][A-Za-z]+")
 
 
 class FhirFamily:
@@ -96,7 +96,7 @@ class FhirFamily:
     ) -> Iterator[Slot]:
         kind = self._places.get(place, forced)
         if kind is None and _names_a_resource(name, element, holder[key]):
-            yield from _reference(holder, key, place)
+            yield from self._reference(holder, key, place)
             return
         if kind is None:
             kind = self._standard(holder, name, element, place)
@@ -139,9 +139,37 @@ class FhirFamily:
         kind = ELEMENTS.get(name, TYPES.get(element.type))
         return "keep" if kind is None and element.is_primitive else kind
 
+    def _reference(self, holder: Object, key: str, place: str) -> Iterator[Slot]:
+        """The id in a reference or URL; what names a resource in another way is taken away."""
+        text = holder[key]
+        start, id_ = self._split(text)
+        if id_ is not None:
+            yield Slot(place, "internal", id_, partial(_put_id, holder, key, start))
+        elif text != "#" and not self._is_resource(text):
+            yield Slot(place, "remove", "", partial(_put_member, holder, key))
+
+    def _split(self, text: str) -> tuple[str, str | None]:
+        """What stands before an id, and the id; None if nothing does but what says nothing.
+
+        A server's address names no resource: of `Patient/1/Observation/2` the first would stay.
+        """
+        alone = _NAMED_ALONE.fullmatch(text)
+        if alone is not None:
+            return alone[1], alone[2]
+        found = _REFERENCE.fullmatch(text)
+        if found is None:
+            return "", None
+        base, type_name, id_, _ = found.groups()
+        if not self._is_resource(type_name) or any(map(self._is_resource, base.split("/"))):
+            return "", None
+        return f"{base}{type_name}/", id_
+
+    def _is_resource(self, name: str) -> bool:
+        return name in self._model and self._model[name].is_resource
+
     def _extensions(self, holder: Object, key: str, place: str) -> Iterator[Slot]:
         for value, put in _values(holder, key):
-            kind = self._places.get(value["url"])
+            kind = self._places.get(value.get("url", ""))
             if kind is None and key == "modifierExtension":
                 raise Refused(ELEMENT_NOT_ALLOWED, f"{place}: de-identification")
             if kind is None or kind == "remove":
@@ -187,6 +215,10 @@ def _put_member(holder: Object, key: str, value: str | None) -> None:
         holder[key] = value
 
 
+def _put_id(holder: Object, key: str, start: str, value: str | None) -> None:
+    _put_member(holder, key, None if value is None else f"{start}{value}")
+
+
 def _put_item(items: list[Any], index: int, value: str | None) -> None:
     items[index] = value
 
@@ -223,32 +255,6 @@ def _put_display(reference: Object, value: str | None) -> None:
     """A reference that says nothing but a name keeps a blank one: it may be required."""
     says_more = not reference.keys().isdisjoint({"reference", "identifier"})
     _put_member(reference, "display", None if value is None and says_more else value or BLANK)
-
-
-def _reference(holder: Object, key: str, place: str) -> Iterator[Slot]:
-    """The id in a reference or URL; what names a resource in another way is taken away."""
-    text = holder[key]
-    found = _REFERENCE.fullmatch(text)
-    if found is not None:
-        base, type_name, id_, _ = found.groups()
-
-        def put(value: str | None) -> None:
-            whole = None if value is None else f"{base}{type_name}/{value}"
-            _put_member(holder, key, whole)
-
-        yield Slot(place, "internal", id_, put)
-        return
-    alone = _NAMED_ALONE.fullmatch(text)
-    if alone is not None:
-        start = alone[1]
-        yield Slot(
-            place,
-            "internal",
-            alone[2],
-            lambda value: _put_member(holder, key, None if value is None else start + value),
-        )
-    elif _NOBODY.fullmatch(text) is None:
-        yield Slot(place, "remove", "", partial(_put_member, holder, key))
 
 
 def _type_of(reference: Object) -> str:

@@ -170,6 +170,29 @@ def test_references_and_ids_stay_one() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "Patient/zhangsan-19800203/Organization/5",
+        "https://his/Patient/zhangsan-19800203/Organization/5",
+        "https://his/Patient%2Fzhangsan-19800203/Organization/5",
+        "zhangsan-19800203/Organization/5",
+        "ZhangSan/5",
+        "ZhangSan",
+    ],
+)
+def test_a_reference_that_says_more_than_server_type_and_id_goes(reference: str) -> None:
+    patient = {"resourceType": "Patient", "active": True}
+    made = fhir(patient | {"managingOrganization": {"reference": reference}})
+    assert made == patient
+
+
+def test_an_extension_with_an_address_of_no_value_goes() -> None:
+    absent = {"extension": [{"url": "http://a", "valueCode": "unknown"}]}
+    patient = {"resourceType": "Patient", "active": True}
+    assert fhir(patient | {"extension": [{"_url": absent, "valueString": "x"}]}) == patient
+
+
 def test_contained_resources_are_still_named() -> None:
     resource = {
         **OBSERVATION,
