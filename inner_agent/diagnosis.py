@@ -34,6 +34,7 @@ _SIDES: Final = {
     reasons.WRONG_LANE.code: Side.OUTER,
     reasons.WRONG_RECEIVER.code: Side.OUTER,
     reasons.UNKNOWN_SENDER.code: Side.INNER,
+    reasons.UNKNOWN_STREAM.code: Side.INNER,
     reasons.SUITE_NOT_ALLOWED.code: Side.INNER,
     reasons.UNSUPPORTED_SUITE.code: Side.INNER,
     reasons.UNSUPPORTED_VERSION.code: Side.INNER,

@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from ferry_format.keys import KeyKind
+from ferry_format.keys import KeyFile, KeyKind
 from ferry_runtime import secrets
 from ferry_runtime.chosen_channel import ChosenChannel
 from ferry_runtime.commands import first_answers, first_setup
@@ -53,8 +53,7 @@ def init(given: Given, sinks: tuple[str, ...]) -> None:
         _make(folder, answers, _sinks(sinks, answers.channels, asks=given.asks))
     receiver = secrets.read_key(folder / "keys" / "receiver.key", KeyKind.RECEIVE)
     first_setup.take_signed(given, load_policy)
-    first_setup.tell_key("The inner's key (receiver.pub)", receiver)
-    _tell_next(folder)
+    _tell_next(folder, receiver)
 
 
 def _sinks(
@@ -100,8 +99,9 @@ def _make(folder: Path, answers: Answers, sinks: Mapping[str, str]) -> None:
     first_setup.place(folder / "inner.toml", text)
 
 
-def _tell_next(folder: Path) -> None:
+def _tell_next(folder: Path, receiver: KeyFile) -> None:
     if not (folder / first_setup.POLICY).exists():
+        first_setup.tell_key("The inner's key (receiver.pub)", receiver)
         first_setup.tell_way_to_signing(folder / first_setup.HANDOVER, "ferry-inner")
         return
     drop_in = folder / _DROP_IN

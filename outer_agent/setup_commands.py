@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ferry_format.keys import KeyKind
+from ferry_format.keys import KeyFile, KeyKind
 from ferry_format.medium.reader import MediumReader
 from ferry_runtime import secrets
 from ferry_runtime.commands import first_answers, first_setup
@@ -38,8 +38,7 @@ def init(given: Given) -> None:
         _make(folder, first_answers.answers(given, "outer", "front-1"))
     sender = secrets.read_key(folder / "keys" / "sender.key", KeyKind.SIGN)
     first_setup.take_signed(given, load_policy)
-    first_setup.tell_key("The outer's key (sender.pub)", sender)
-    _tell_next(folder)
+    _tell_next(folder, sender)
 
 
 def _make(folder: Path, answers: Answers) -> None:
@@ -58,8 +57,9 @@ def _make(folder: Path, answers: Answers) -> None:
     first_setup.place(folder / "outer.toml", outer_toml(answers))
 
 
-def _tell_next(folder: Path) -> None:
+def _tell_next(folder: Path, sender: KeyFile) -> None:
     if not (folder / first_setup.POLICY).exists():
+        first_setup.tell_key("The outer's key (sender.pub)", sender)
         first_setup.tell_way_to_signing(folder / first_setup.HANDOVER, "ferry-outer")
         return
     first_setup.tell_next(

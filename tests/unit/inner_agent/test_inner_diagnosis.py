@@ -202,6 +202,12 @@ def test_only_what_was_refused_of_late_is_told_by_kind_and_reason() -> None:
     assert [one.level for one in diagnosis.of_quarantine(entries[3:], NOW_S)] == [Level.WELL]
 
 
+def test_a_stream_that_nobody_accepted_is_mended_on_the_inner() -> None:
+    [told] = diagnosis.of_quarantine([entry("file", reasons.UNKNOWN_STREAM, 60)], NOW_S)
+    assert told.side is Side.INNER
+    assert "streams accept" in told.action
+
+
 def test_dead_letters_and_a_message_that_holds_its_channel_point_to_the_internal_system() -> None:
     held = DeliveryRow(7, b"\2" * 16, "lab", State.DELIVERING, 8, "sink_failed", None, None)
     down = replace(held, channel="adt", reason="sink_unreachable")
