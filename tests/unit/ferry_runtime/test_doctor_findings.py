@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,7 @@ from ferry_runtime.doctor.findings import (
     well,
 )
 from ferry_runtime.doctor.looks import Look, take_all
+from tests.unit.markdown_pages import blocks
 
 NOT_MOUNTED = fault(Area.MEDIUM, "/m is not mounted", Side.MEDIUM, "mount /m")
 NOTHING_COMES = fault(Area.FILES, "no new file came", Side.OUTER, "Go there.")
@@ -169,3 +171,16 @@ def test_what_a_look_raises_becomes_a_fault_of_its_side(error, words) -> None:
     assert (found.level, found.side) == (Level.FAULT, Side.MEDIUM)
     assert [word for word in words if word not in found.seen + found.action] == []
     assert "secret" not in found.seen
+
+
+def test_the_guide_shows_what_a_doctor_prints() -> None:
+    page = (Path(__file__).parents[3] / "docs/operating.md").read_text(encoding="utf-8")
+    [shown] = [block.text for block in blocks(page, "text") if "NOT WELL" in block.text]
+    medium = "/srv/ferry-medium is not mounted, though /etc/fstab has it"
+    found = (
+        well(Area.CONFIGURATION, "/etc/ferry-inner/inner.toml and its policy are good"),
+        fault(Area.MEDIUM, medium, Side.MEDIUM, "mount /srv/ferry-medium"),
+        well(Area.AGENT, "the replayer runs"),
+    )
+    told = as_text(diagnosis(*found))
+    assert shown.replace("…\n", "").splitlines() == told.splitlines()
