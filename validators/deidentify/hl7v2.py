@@ -10,6 +10,7 @@ from ferry_format.reasons import ATTACHMENT_NOT_ALLOWED, Refused
 from validators.deidentify.ages import AGE_CODES
 from validators.deidentify.hl7v2_table import FieldRule, Table, type_rule
 from validators.deidentify.slots import Form, Part, Slot
+from validators.deidentify.text import unescaped
 from validators.hl7v2.charset import BY_POLICY_NAME, Charset, decode, detect, encode
 from validators.hl7v2.separators import SEGMENT_END, Separators, read_separators
 from validators.order_key import Hl7Place
@@ -31,6 +32,8 @@ _AGES: Final = AGE_CODES | {"age", "年龄"}
 """What an age is called: in codes, and in local codes and texts."""
 _IN_ONE: Final[frozenset[Kind]] = frozenset({"name"})
 _DATES: Final[frozenset[Kind]] = frozenset({"date", "birth-date"})
+_READ: Final[frozenset[Kind]] = frozenset({"identity", "internal", "name", "text"})
+"""What is looked for, or in: as a receiver reads it, without escapes. None is written back."""
 
 
 class HL7v2Family:
@@ -51,8 +54,12 @@ class HL7v2Family:
         assert separators is not None
         segments = [_Segment(line, separators) for line in text.split(SEGMENT_END) if line]
         slots = [slot for segment in segments for slot in self._slots(segment)]
+        for slot in slots:
+            if slot.kind in _READ:
+                slot.value = unescaped(slot.value, separators, charset.codec)
+        patients = {unescaped(each, separators, charset.codec) for each in self._patients(segments)}
         moment = segments[0].first(_MESSAGE_DATE)[0] or None
-        return HL7v2Document(segments, charset, Part(slots, self._patients(segments), moment))
+        return HL7v2Document(segments, charset, Part(slots, patients, moment))
 
     def _slots(self, segment: _Segment) -> Iterator[Slot]:
         for number in segment.filled():

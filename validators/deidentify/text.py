@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
 from validators.hl7v2.header import read_header
@@ -11,9 +12,8 @@ from validators.hl7v2.header import read_header
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from validators.hl7v2.separators import Separators
     from validators.policy import ContentPolicy
-
-_HEXADECIMAL: Final = r"[Xx]((?:[0-9A-Fa-f]{2})+)"
 
 
 def reader(content: ContentPolicy) -> Callable[[bytes], str]:
@@ -29,15 +29,50 @@ def reader(content: ContentPolicy) -> Callable[[bytes], str]:
     return lambda payload: payload.decode("utf-8")
 
 
+def unescaped(text: str, separators: Separators, codec: str) -> str:
+    """A text of HL7 v2 as a receiver reads it: a name or number can hide in escape sequences.
+
+    Highlighting and switches of character sets (HL7 v2.5.1, 2.7) show nothing, formatting a space.
+    """
+    if separators.escape not in text:
+        return text
+    return _sequences(separators.escape).sub(partial(_read, separators, codec), text)
+
+
+def _read(separators: Separators, codec: str, found: re.Match[str]) -> str:
+    body = found[0].strip(separators.escape)
+    match body[:1]:
+        case "X" | "x":
+            digits = body.replace(separators.escape, "").upper().replace("X", "")
+            return bytes.fromhex(digits).decode(codec, "replace")
+        case ".":
+            return " "
+        case "F":
+            return separators.field
+        case "S":
+            return separators.component
+        case "R":
+            return separators.repetition
+        case "T":
+            return separators.subcomponent
+        case "E":
+            return separators.escape
+    return ""
+
+
+@lru_cache(maxsize=8)
+def _sequences(escape: str) -> re.Pattern[str]:
+    """One sequence; of hexadecimal ones a run, since a character's bytes can stand in several."""
+    mark = re.escape(escape)
+    hexadecimal = rf"(?:{mark}[Xx](?:[0-9A-Fa-f]{{2}})+{mark})+"
+    return re.compile(
+        rf"{hexadecimal}|{mark}(?:[FSTREHN]|\.[a-z]{{2}}[+-]?[0-9]{{0,4}}|[CM][0-9A-F]{{4,6}}){mark}"
+    )
+
+
 def _hl7_text(payload: bytes, default_charset: str) -> str:
-    """The text with its hexadecimal escapes resolved: a number can be written in them."""
     header = read_header(payload, default_charset)
     if header is None:
         return payload.decode("latin-1")
     text = payload.decode(header.codec, "replace")
-    escape = re.escape(header.separators.escape)
-    return re.sub(
-        f"{escape}{_HEXADECIMAL}{escape}",
-        lambda found: bytes.fromhex(found[1]).decode(header.codec, "replace"),
-        text,
-    )
+    return unescaped(text, header.separators, header.codec)

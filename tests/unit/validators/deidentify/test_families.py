@@ -92,6 +92,27 @@ def test_an_escaped_number_is_found() -> None:
     assert reason is PERSONAL_DATA_LEFT
 
 
+@pytest.mark.parametrize(
+    ("name", "note"),
+    [
+        ("Zhang^Wei", "\\X5A68616E67\\"),
+        ("Zhang^Wei", "Zh\\H\\ang"),
+        ("Zhang^Wei", "Zh\\X61\\\\X6E67\\"),
+        ("Zhang^Wei", "Zhang\\.br\\Wei"),
+        ("\\X5A68616E67\\^Wei", "Zhang"),
+    ],
+)
+def test_a_name_is_found_whether_its_letters_are_escaped_or_not(name: str, note: str) -> None:
+    person = PID.replace("Zhang^San", name)
+    reason = refused(channel(HL7), f"{MSH}{person}OBX|1|TX|R||{note}\r")
+    assert reason == (PERSONAL_DATA_LEFT, "OBX-5: name")
+
+
+def test_a_text_that_stays_keeps_its_escapes() -> None:
+    note = "6 \\X2D\\ 8 mmol\\S\\l"
+    assert note in crossed(channel(HL7), f"{MSH}{PID}NTE|1||{note}\r")
+
+
 def test_hl7_files_refuse_the_message_or_go() -> None:
     content = {"hl7v2": {**HL7["hl7v2"], "attachments": ["text/plain"]}}  # type: ignore[dict-item]
     message = f"{MSH}{PID}OBX|1|ED|R||^TEXT^plain^Base64^aGVsbG8=||||||F\r"
