@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from urllib.parse import urlencode
 
 import pytest
 
@@ -74,6 +75,19 @@ def test_files_in_base64_and_hex_are_shown_decoded(cut: int) -> None:
         assert file in pieces(message)
     for spelt in (file.hex().upper(), file.hex()):
         assert file in pieces(b"^Hex^" + spelt.encode() + b"|")
+
+
+@pytest.mark.parametrize("spelt", [base64.b64encode(FILE), base64.encodebytes(FILE), FILE])
+def test_a_forms_fields_are_shown_decoded_and_the_files_in_them_too(spelt: bytes) -> None:
+    message = b"id=4711&" + urlencode({"note": spelt}).encode()
+    assert pieces(message)[0] == message
+    assert spelt in pieces(message)
+    assert FILE in pieces(message)
+
+
+def test_short_fields_of_a_form_are_no_files() -> None:
+    message = b"id=4711&name=%E5%BC%A0%E4%B8%89"
+    assert pieces(message) == [message]
 
 
 def test_short_words_are_no_files() -> None:
