@@ -159,7 +159,7 @@ class DicomListener:
         if question is None:
             self._ended()
         elif descriptors:
-            self._spawn(self._take(question, descriptors[0]))
+            self._spawn(self._take(self._pair, question, descriptors[0]))
         elif self._listening is not None and not self._listening.done():
             self._listening.set_result(int(question["port"]))
 
@@ -197,13 +197,14 @@ class DicomListener:
             self._process.wait()
             self._process = None
 
-    async def _take(self, question: dict[str, Any], descriptor: int) -> None:
+    async def _take(self, pair: socket.socket, question: dict[str, Any], descriptor: int) -> None:
+        """Answer on the pair that asked: the next receiver counts its questions from 1 again."""
         try:
             answer = await self._answer(question, descriptor)
         finally:
             os.close(descriptor)
-        if self._pair is not None:
-            self._pair.send(dicom_wire.pack(answer))
+        if pair is self._pair:
+            pair.send(dicom_wire.pack(answer))
 
     async def _answer(self, question: dict[str, Any], descriptor: int) -> Answer:
         number = int(question["number"])

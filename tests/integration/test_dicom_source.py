@@ -14,6 +14,7 @@ import pytest
 
 from ferry_format import reasons
 from outer_agent.config import DicomSource
+from outer_agent.sources import dicom_wire
 from outer_agent.sources.dicom import DicomListener
 from tests.simulator.dicom_caller import store
 from tests.simulator.dicom_files import ct
@@ -35,8 +36,7 @@ def inside(tmp_path: Path) -> OuterInside:
     return OuterInside([channel("images", DICOM, senders=("ct-1",))], senders, state_dir=tmp_path)
 
 
-@pytest.fixture
-async def source(inside: OuterInside) -> AsyncIterator[DicomListener]:
+def listener(inside: OuterInside) -> DicomListener:
     section = DicomSource(
         kind="dicom",
         name="store",
@@ -46,7 +46,12 @@ async def source(inside: OuterInside) -> AsyncIterator[DicomListener]:
         peers=("127.0.0.0/8",),
         idle_s=5.0,
     )
-    made = DicomListener(section, inside.surroundings)
+    return DicomListener(section, inside.surroundings)
+
+
+@pytest.fixture
+async def source(inside: OuterInside) -> AsyncIterator[DicomListener]:
+    made = listener(inside)
     await made.start()
     yield made
     await made.stop()
@@ -147,3 +152,27 @@ async def test_a_receiver_that_dies_is_started_again(
         while await asyncio.to_thread(store, port, ct(1)) != [0]:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.1)
     assert source.port == port
+
+
+async def test_an_answer_goes_to_the_receiver_that_asked_and_to_no_later_one(
+    inside: OuterInside, tmp_path: Path
+) -> None:
+    made = listener(inside)
+    instance = tmp_path / "1.dcm"
+    instance.write_bytes(ct(1))
+    kind = (socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    (first, asking), (second, next_one) = socket.socketpair(*kind), socket.socketpair(*kind)
+    inside.publisher.may_commit.clear()
+    with first, asking, second, next_one, instance.open("rb") as opened:
+        made._pair = first
+        question = dicom_wire.pack(dicom_wire.Question(1, calling_title="CT1"))
+        socket.send_fds(asking, [question], [opened.fileno()])
+        made._hear()
+        (task,) = made._tasks
+        await inside.publisher.called.wait()
+        made._pair = second  # as a receiver that ended is replaced
+        inside.publisher.may_commit.set()
+        await task
+        next_one.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            next_one.recv(1000)
