@@ -5,6 +5,8 @@ Every rule is in this file; `process` moves bytes, `wire` gives them their shape
 - A batch whose worker ends is tried again one message at a time. A message is condemned
   (WORKER_DIED) when a worker with nothing else on its desk passed the deadline on it, or ended on
   it twice: once can be the kernel's or an operator's doing.
+- Past the deadline is who used that much processor time, or hung for ten deadlines. While nobody
+  looks at the pool its clock stands still: a stall of our own is held against no message.
 - A worker is replaced after `messages_per_process` messages, by one that is ready before it goes.
 - When workers cannot even start, callers get Unavailable, and starting is tried again later.
 
@@ -47,6 +49,9 @@ START_FAILURES_MAX: Final = 3
 START_AGAIN_S: Final = 5.0
 _LOOK_S: Final = 0.1
 """How often deadlines are looked at while something is on a desk."""
+_LOOKS_APART_S_MAX: Final = 2 * _LOOK_S
+"""What lies between two looks counts as no longer than this: the rest was a stall of our own."""
+_HUNG_DEADLINES: Final = 10
 
 
 @dataclass(slots=True, eq=False)
@@ -63,17 +68,25 @@ class _Desk:
     process: WorkerProcess | None = None
     successor: WorkerProcess | None = None
     jobs: list[_Job] = field(default_factory=list)
-    deadline: float = 0.0  # of the start, or of what is on the desk (time.monotonic)
+    deadline: float = 0.0  # of the start, or of what is on the desk (the pool's clock)
+    cpu_s_max: float = 0.0  # the process's time at which what is on the desk has had enough of it
+    hung_after: float = 0.0
 
     @property
     def idle(self) -> bool:
         return self.process is not None and self.process.sandbox is not None and not self.jobs
 
+    def is_late(self, now: float) -> bool:
+        if self.process is None or self.idle or now <= self.deadline:
+            return False
+        return not self.jobs or now > self.hung_after or self.process.cpu_s > self.cpu_s_max
+
 
 class WorkerPool:
     """Workers for the channels in `specs`, started and locked down when the constructor returns.
 
-    `deadline_s` is for one message or batch up to 1 MiB, and as much longer as a message is larger.
+    `deadline_s` of processor time is for one message or batch up to 1 MiB, and as much more as a
+    message is larger.
     `on_progress` is called when `validate_many` has some verdicts more and others still to come.
     With `sandbox_required`, a worker that could not give everything up gets no message.
     Raises Refused(SANDBOX_MISSING) if that is so for all, and
@@ -102,6 +115,8 @@ class WorkerPool:
         self._epoll = select.epoll()
         self._watched: dict[int, tuple[_Desk, WorkerProcess]] = {}
         self._waiting: deque[_Job] = deque()
+        self._clock_s = 0.0
+        self._looked_at = time.monotonic()
         self._start_failures = 0
         self._start_not_before = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -251,8 +266,10 @@ class WorkerPool:
             if watched is not None:
                 self._serve(*watched)
         now = time.monotonic()
+        self._clock_s += min(now - self._looked_at, _LOOKS_APART_S_MAX)
+        self._looked_at = now
         for desk in self._desks:
-            if desk.process is not None and not desk.idle and now > desk.deadline:
+            if desk.process is not None and desk.is_late(self._clock_s):
                 self._ended(desk, desk.process, late=True)
         self._dispatch()
 
@@ -311,7 +328,7 @@ class WorkerPool:
                 desk.process.items_done = 0  # try again a whole turn later
             return
         desk.process, desk.successor = desk.successor, None
-        desk.deadline = time.monotonic() + START_S_MAX
+        desk.deadline = self._clock_s + START_S_MAX
         jobs, desk.jobs = desk.jobs, []
         for job in reversed(jobs):
             job.ended_workers += len(jobs) == 1
@@ -326,7 +343,7 @@ class WorkerPool:
         for desk in self._desks:
             if desk.process is None and now >= self._start_not_before:
                 desk.process = self._start(desk)
-                desk.deadline = now + START_S_MAX
+                desk.deadline = self._clock_s + START_S_MAX
         if self._waiting and all(desk.process is None for desk in self._desks):
             self._fail_waiting("workers do not start")
         idle = [desk for desk in self._desks if desk.idle]
@@ -334,9 +351,9 @@ class WorkerPool:
             if not self._waiting:
                 return
             share = -(-len(self._waiting) // (len(idle) - position))
-            self._hand_out(desk, min(share, wire.BATCH_ITEMS_MAX), now)
+            self._hand_out(desk, min(share, wire.BATCH_ITEMS_MAX))
 
-    def _hand_out(self, desk: _Desk, items_max: int, now: float) -> None:
+    def _hand_out(self, desk: _Desk, items_max: int) -> None:
         process = desk.process
         assert process is not None
         jobs = [self._waiting.popleft()]
@@ -347,7 +364,10 @@ class WorkerPool:
                 break
             jobs.append(self._waiting.popleft())
         desk.jobs = jobs
-        desk.deadline = now + self._deadline_s * max(1.0, len(jobs[0].payload) / BATCH_BYTES_MAX)
+        allowed_s = self._deadline_s * max(1.0, len(jobs[0].payload) / BATCH_BYTES_MAX)
+        desk.deadline = self._clock_s + allowed_s
+        desk.cpu_s_max = process.cpu_s + allowed_s
+        desk.hung_after = desk.deadline + (_HUNG_DEADLINES - 1) * self._deadline_s
         try:
             process.send([(job.channel, job.payload) for job in jobs])
         except WorkerEndedError:

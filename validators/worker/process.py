@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Final
 
 from validators.worker import wire
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _READ_BYTES: Final = 64 * 1024  # what a pipe holds; a larger buffer would be allocated in vain
+_CPUCLOCK_SCHED: Final = 2  # clock_getcpuclockid(3), as glibc makes it of a process id
 _COMMAND: Final = (sys.executable, "-I", "-m", "validators.worker")
 
 
@@ -48,6 +50,14 @@ class WorkerProcess:
     def pid(self) -> int:
         """The process id."""
         return self._process.pid
+
+    @property
+    def cpu_s(self) -> float:
+        """Seconds of processor time that it used; 0 if it is gone, which its pipes tell."""
+        try:
+            return time.clock_gettime(~self.pid << 3 | _CPUCLOCK_SCHED)
+        except OSError:
+            return 0.0
 
     @property
     def unsent(self) -> bool:

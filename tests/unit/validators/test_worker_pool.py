@@ -127,6 +127,30 @@ async def test_a_deadline_holds_for_the_event_loop_too() -> None:
         assert all(isinstance(each, Accepted) for each in await asyncio.gather(*after))
 
 
+async def test_a_stall_of_our_own_costs_no_message() -> None:
+    with WorkerPool(SPECS, deadline_s=0.3) as pool:
+        verdict = pool.validate("adt", MSH + b"NTE|" + b"x" * 131_000)  # more than a pipe holds
+        time.sleep(0.8)  # noqa: ASYNC251 - the event loop's stall is the subject
+        assert isinstance(await verdict, Accepted)
+
+
+async def test_a_worker_that_gets_no_processor_time_costs_no_message() -> None:
+    with WorkerPool(SPECS, deadline_s=0.3) as pool:
+        (worker,) = pool.process_ids
+        os.kill(worker, signal.SIGSTOP)
+        asyncio.get_running_loop().call_later(0.8, os.kill, worker, signal.SIGCONT)
+        assert isinstance(await pool.validate("adt", MSH), Accepted)
+        assert pool.process_ids == (worker,)
+
+
+async def test_a_worker_that_hangs_costs_its_message_and_nobody_elses() -> None:
+    with WorkerPool(SPECS, deadline_s=0.05) as pool:
+        os.kill(pool.process_ids[0], signal.SIGSTOP)
+        hung, after = pool.validate("adt", one(1)), pool.validate("adt", one(2))
+        assert await hung == Rejected(reasons.WORKER_DIED, "past the deadline")
+        assert isinstance(await after, Accepted)
+
+
 def test_a_message_that_takes_too_much_memory_ends_its_worker_only() -> None:
     limits = Limits(memory_bytes_max=220 * 1024 * 1024)
     with WorkerPool(slow_specs(), limits=limits, deadline_s=20) as pool:
