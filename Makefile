@@ -99,7 +99,7 @@ lint: setup ## Style, format, types, who imports whom, no traces of a machine in
 	fi
 
 test: setup packages ## The whole test suite, on two cores (ARGS="tests/unit -k name" for a part)
-	$(BIN)/python -m pytest --numprocesses $(TEST_CORES) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(TEST_CORES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 deb: setup ## Debian packages of both agents, for Debian 12 and 13, in dist/
 	$(BIN)/python -m deploy.debian.build
