@@ -44,6 +44,9 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --gener
 MACHINE_PATHS  := (^|[^A-Za-z0-9_.-])/([w]ork|[r]oot|[h]ome/[a-z][a-z0-9_-]*)/
 REGISTRY_HOSTS := [p]ypi\.(org|python\.org)|[p]ythonhosted\.org|--([e]xtra-)?index-url[ =]|--[t]rusted-host[ =]|--[f]ind-links[ =]
 
+# The suite starts hundreds of agents; each would compile all its modules anew, for half a second.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup packages lint test test-versions test-packages test-boot demo fuzz bench bench-quick deb bundle lock clean
 
