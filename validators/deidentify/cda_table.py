@@ -69,7 +69,7 @@ def kind_of_attribute(element: _Element, name: str) -> Kind:
     local = local_name_of(element.tag)
     if local in _IDS and (name == "extension" or (name == "root" and _is_number(element))):
         return "internal"
-    if name == "displayName":
+    if name == "displayName" or name.startswith("{"):  # of another namespace: nobody's codes
         return "text"
     if name == "href":  # of linkHtml
         return "keep" if element.get(name, "").startswith("#") else "remove"

@@ -1,11 +1,13 @@
 """JSON messages as slots: by the pointers that a channel names, and no leaf without one.
 
 Nothing says what a hospital's own JSON means, so each string and number must be named; true, false
-and null say nothing by themselves and cross.
+and null say nothing by themselves and cross. A key that no pointer writes out is its sender's word:
+it must look like a field's name, and is looked through as a text.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from functools import partial
@@ -24,6 +26,8 @@ Steps = tuple[str, ...]
 
 _EACH: Final = "*"
 _ALL_BELOW: Final = "**"
+_FIELD_NAME: Final = re.compile(r"(?!.*[0-9]{5})[A-Za-z_$@][A-Za-z0-9_.$@-]{0,63}")
+"""Five digits in a row are a date or a number."""
 _GONE: Final = object()
 """Stands in an array for an item that goes."""
 
@@ -34,11 +38,15 @@ class JsonPlaces:
     def __init__(self, pointers: Sequence[tuple[str, Kind]]) -> None:
         named = [(json_pointer.tokens(at), at, kind) for at, kind in pointers]
         self._named = sorted(named, key=lambda each: _rank(each[0]))
+        self._known = frozenset(step for steps, _, _ in named for step in steps)
+
+    def knows(self, key: str) -> bool:
+        """Whether a pointer writes out this key."""
+        return key in self._known
 
     def shown(self, path: Steps) -> str:
         """A path by the names that the policy knows: others might be data."""
-        known = {step for steps, _, _ in self._named for step in steps}
-        return "".join(f"/{step}" if step in known else "/?" for step in path)
+        return "".join(f"/{step}" if step in self._known else "/?" for step in path)
 
     def find(self, path: Steps) -> tuple[str, Kind] | None:
         """The pointer that names a place, and its kind."""
@@ -68,11 +76,21 @@ class JsonFamily:
         if isinstance(value, dict):
             for key in list(value):
                 yield from self._value(value[key], (*path, key), partial(_put_member, value, key))
+                # Behind what stands below: it takes the member away with all of that.
+                yield from self._key(value, key, path)
         elif isinstance(value, list):
             for index, each in enumerate(value):
                 yield from self._value(each, (*path, _EACH), partial(_put_item, value, index))
         elif isinstance(value, str | int | Decimal) and not isinstance(value, bool):
             yield from self._leaf(value, path, put)
+
+    def _key(self, holder: dict[str, Any], key: str, path: Steps) -> Iterator[Slot]:
+        if self._places.knows(key) or self._files.knows(key):
+            return
+        place = self._places.shown((*path, key))
+        if _FIELD_NAME.fullmatch(key) is None:
+            raise Refused(FIELD_NOT_ALLOWED, f"{place}: de-identification")
+        yield Slot(place, "text", key, lambda _: holder.pop(key, None))
 
     def _leaf(self, value: str | int | Decimal, path: Steps, put: Put) -> Iterator[Slot]:
         file = self._files.find(path)

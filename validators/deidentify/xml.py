@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Path = tuple[str, ...]
 
 _XSI: Final = "{http://www.w3.org/2001/XMLSchema-instance}"
+_OF_SCHEMAS: Final = frozenset({f"@{_XSI}nil", f"@{_XSI}type"})
+"""Attributes that nobody names: looked through as texts. What hints at schemas is gone by now."""
 _BASE64: Final = "B64"
 _NAME: Final = "name"
 _CDA_MOMENT: Final = ("ClinicalDocument", "effectiveTime", "@value")
@@ -68,7 +70,7 @@ class XmlFamily:
             length -= 1
         if named is not None:
             return named
-        if self._is_cda:
+        if self._is_cda or path[-1] in _OF_SCHEMAS:
             return standard()
         known = {step for named in (*self._places, *self._subtrees) for step in named}
         shown = "".join(f"/{step}" if step in known else "/?" for step in path)
@@ -117,7 +119,7 @@ class _Walk:
         """The slots of an element and all below it."""
         path = (*above, step_of(element.tag, self._namespace))
         for name, value in list(element.attrib.items()):
-            if not name.startswith(_XSI) and value:
+            if value:
                 yield from self._attribute(element, name, value, path)
         if self._is_file(element):
             yield self._file(element, path)

@@ -292,7 +292,46 @@ def test_xml_crosses_by_the_paths_that_the_channel_names() -> None:
     assert text == f'<o id="{KEYED.pseudonym("1")}"><p>***</p><i><c>A</c><c>B</c></i></o>'
 
 
+@pytest.mark.parametrize(
+    ("attribute", "crosses"),
+    [
+        ('xsi:type="string"', True),
+        ('xsi:nil="false"', True),
+        ('xsi:type="张三丰"', False),
+        ('xsi:note="1980-02-03"', False),
+    ],
+)
+def test_of_xml_schema_a_type_and_nil_cross_unnamed_and_nothing_else(
+    attribute: str, *, crosses: bool
+) -> None:
+    content = {"xml": {"roots": "any", "elements": "any"}}
+    made = channel(content, places=[place("/order/name", "name"), place("/order/code", "keep")])
+    xsi = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
+    message = f"<order><name>张三丰</name><code {xsi} {attribute}>7</code></order>"
+    assert isinstance(made.validate(message.encode()), Accepted) is crosses
+
+
 # --- JSON, CSV, forms
+
+
+@pytest.mark.parametrize("key", ["张三丰 1980-02-03", "张三丰", "b19800203", "x y", "ZhangSan", ""])
+@pytest.mark.parametrize("value", ["1", "true", "{}"])
+def test_a_json_key_that_may_be_data_refuses_the_message(key: str, value: str) -> None:
+    made = json_channel(place("/name", "name"), place("/wards/*", "keep"))
+    message = f'{{"name": "Zhang San", "wards": {{"{key}": {value}}}}}'
+    assert "Zhang" not in refused(made, message.replace("ZhangSan", "Zhang-San"))[1]
+
+
+def test_a_json_key_that_is_a_fields_name_crosses() -> None:
+    made = json_channel(place("/name", "name"), place("/wards/*", "keep"), place("/床位", "keep"))
+    message = '{"wards":{"ICU_2":{},"icu.beds":4,"床位":5}}'
+    assert json.loads(crossed(made, message)) == {"wards": {"icu.beds": 4, "ICU_2": {}, "床位": 5}}
+
+
+def test_a_json_member_whose_key_says_a_name_goes_where_texts_are_blanked() -> None:
+    made = json_channel(place("/name", "name"), place("/wards/*", "keep"), leftovers="blank")
+    text = crossed(made, '{"name": "Zhang San", "wards": {"Zhang-San": 4, "icu": 5}}')
+    assert json.loads(text) == {"wards": {"icu": 5}}
 
 
 def test_json_numbers_stay_numbers_and_lists_lose_items() -> None:
