@@ -13,7 +13,7 @@ import os
 import signal
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -26,6 +26,7 @@ DONE: Final = "done"
 REFUSED: Final = "refused"
 NOTE_SUFFIX: Final = ".reason.txt"
 
+_NAME_BYTES_MAX: Final = 255  # Linux, NAME_MAX
 _UNFINISHED: Final = (".tmp", ".part", ".partial", ".filepart", ".crdownload")
 _NOT_PLAIN: Final = frozenset({errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EISDIR})
 _NOT_OURS: Final = frozenset({errno.EACCES, errno.EPERM})
@@ -187,21 +188,38 @@ class DropFiles:
             self._sightings.pop(name, None)
         return taken
 
-    def settle_done(self, files: Iterable[ReadFile | OpenFile]) -> None:
-        """Move files of which custody was taken to done/, durably."""
-        for file in files:
-            self._move(file.name, file.identity, self._free_name(DONE, file.name))
-        self._sync(DONE)
+    def settle_done(self, files: Iterable[ReadFile | OpenFile]) -> list[OSError]:
+        """Move files of which custody was taken to done/, durably.
 
-    def settle_refused(self, files: Iterable[tuple[str, Identity, FerryError]]) -> None:
-        """Move refused files to refused/, each with a note beside it, durably."""
+        Returns why files could not be moved; they settle anew. Raises OSError where the folder or
+        its disk is to blame and not a file.
+        """
+        errors: list[OSError] = []
+        for file in files:
+            with _kept(errors):
+                self._move(file.name, file.identity, self._free_name(DONE, file.name))
+        self._sync(DONE)
+        return errors
+
+    def settle_refused(self, files: Iterable[tuple[str, Identity, FerryError]]) -> list[OSError]:
+        """Move refused files to refused/, each with a note beside it; as `settle_done`."""
+        errors: list[OSError] = []
         for name, identity, failure in files:
-            target = self._free_name(REFUSED, name)
-            # The note first: a refused file without its reason helps nobody after a crash.
-            create_file(_note_path(target), _note(failure), 0o640)
-            if not self._move(name, identity, target):
-                _note_path(target).unlink()
+            with _kept(errors):
+                self._move_refused(name, identity, failure)
         self._sync(REFUSED)
+        return errors
+
+    def _move_refused(self, name: str, identity: Identity, failure: FerryError) -> None:
+        target = self._free_name(REFUSED, name)
+        # The note first: a refused file without its reason helps nobody after a crash.
+        create_file(_note_path(target), _note(failure), 0o640)
+        is_moved = False
+        try:
+            is_moved = self._move(name, identity, target)
+        finally:
+            if not is_moved:
+                _note_path(target).unlink()
 
     def _move(self, name: str, identity: Identity, target: Path) -> bool:
         """Move the file that was read; False if it is gone or another one has its name."""
@@ -219,12 +237,16 @@ class DropFiles:
         return False
 
     def _free_name(self, folder: str, name: str) -> Path:
-        """A name in a subfolder that nothing has yet: NAME, else NAME.1, NAME.2 and so on."""
-        target = self._folder / folder / name
+        """A name in a subfolder that nothing has yet: NAME, else NAME.1, NAME.2 and so on.
+
+        Where NAME leaves no room for what follows it, its end is left out.
+        """
+        bytes_max = _NAME_BYTES_MAX - (len(NOTE_SUFFIX) if folder == REFUSED else 0)
+        target = self._folder / folder / _within(name, "", bytes_max)
         number = 0
         while os.path.lexists(target) or os.path.lexists(_note_path(target)):
             number += 1
-            target = self._folder / folder / f"{name}.{number}"
+            target = self._folder / folder / _within(name, f".{number}", bytes_max)
         return target
 
     def _sync(self, subfolder: str) -> None:
@@ -303,6 +325,22 @@ def _read_all(number: int, bytes_max: int) -> bytes:
 
 def _identity(status: os.stat_result) -> Identity:
     return Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@contextmanager
+def _kept(errors: list[OSError]) -> Iterator[None]:
+    """One file's error, kept so that the others go on."""
+    try:
+        yield
+    except OSError as error:
+        errors.append(error)
+
+
+def _within(name: str, tail: str, bytes_max: int) -> str:
+    """The name with its tail, cut between two of the name's characters where it is too long."""
+    while len(os.fsencode(name + tail)) > bytes_max:
+        name = name[:-1]
+    return name + tail
 
 
 def _note_path(target: Path) -> Path:

@@ -39,6 +39,7 @@ from outer_agent.config import FolderSource
 from outer_agent.sources.base import Surroundings
 from outer_agent.sources.drop_files import (
     DropFiles,
+    Identity,
     OpenFile,
     ReadFile,
     RefusedFile,
@@ -177,10 +178,20 @@ class DropFolder:
             elif isinstance(outcome, Refused):
                 refused.append((file.name, file.identity, outcome))
         if done:
-            await asyncio.to_thread(self._files.settle_done, done)
+            await self._settle_done(*done)
         if refused:
-            await asyncio.to_thread(self._files.settle_refused, refused)
+            await self._settle_refused(*refused)
         return len(done) + len(refused) == len(files)
+
+    async def _settle_done(self, *files: ReadFile | OpenFile) -> None:
+        self._tell(await asyncio.to_thread(self._files.settle_done, files))
+
+    async def _settle_refused(self, *files: tuple[str, Identity, FerryError]) -> None:
+        self._tell(await asyncio.to_thread(self._files.settle_refused, files))
+
+    def _tell(self, errors: list[OSError]) -> None:
+        for error in errors[:1]:
+            event(_LOG, "file_not_moved", level=logging.ERROR, source=self.name, error=error)
 
     async def _outcomes(self, files: list[ReadFile]) -> Sequence[Outcome | None]:
         """What became of files of one run; None where a batch was taken whole."""
@@ -204,8 +215,7 @@ class DropFolder:
                 self._surroundings.intake.note_failure(
                     self._section.channel, self._sender, file.failure
                 )
-                refused = (name, file.identity, file.failure)
-                await asyncio.to_thread(self._files.settle_refused, [refused])
+                await self._settle_refused((name, file.identity, file.failure))
             elif file is not None and not await self._take_object(file):
                 return False
         return True
@@ -224,12 +234,11 @@ class DropFolder:
                 partial(self._read_part, file),
             )
         except Refused as failure:
-            refused = (file.name, file.identity, failure)
-            await asyncio.to_thread(self._files.settle_refused, [refused])
+            await self._settle_refused((file.name, file.identity, failure))
         except Unavailable:
             return False
         else:
-            await asyncio.to_thread(self._files.settle_done, [file])
+            await self._settle_done(file)
         finally:
             os.close(file.number)
         return True

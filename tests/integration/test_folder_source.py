@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import logging
 from pathlib import Path
@@ -125,6 +126,38 @@ async def test_a_refused_file_holds_nobody_up(tmp_path) -> None:
     await folder.stop()
     assert "reason: segment_not_allowed" in (tmp_path / "refused/1.hl7.reason.txt").read_text()
     assert "reason: file_not_plain" in (tmp_path / "refused/3.hl7.reason.txt").read_text()
+
+
+async def test_a_file_with_a_very_long_name_holds_nobody_up(tmp_path) -> None:
+    inside = OuterInside([channel("adt", HL7)])
+    name = "1" + "长" * 84  # 253 bytes
+    (tmp_path / name).write_bytes(adt("1", "REFUSE"))
+    drop(tmp_path, "2.hl7", adt("2"))
+    folder = source(inside, tmp_path)
+    await folder.start()
+    assert await settled(tmp_path, 1) == ["2.hl7"]
+    await folder.stop()
+    short = "1" + "长" * 81
+    assert await settled(tmp_path, 2, "refused") == [short, f"{short}.reason.txt"]
+
+
+async def test_a_file_that_cannot_be_moved_holds_nobody_up(tmp_path, monkeypatch) -> None:
+    inside = OuterInside([channel("adt", HL7)])
+    for number, text in enumerate(("good", "REFUSE", "good")):
+        drop(tmp_path, f"{number}.hl7", adt(str(number), text))
+    rename = Path.rename
+
+    def failing(self: Path, target: Path) -> Path:
+        if self.name in {"0.hl7", "1.hl7"}:
+            raise OSError(errno.EPERM, "as if it were immutable")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    folder = source(inside, tmp_path)
+    await folder.start()
+    assert await settled(tmp_path, 1) == ["2.hl7"]
+    await folder.stop()
+    assert list((tmp_path / "refused").iterdir()) == []
 
 
 async def test_a_file_still_being_written_is_taken_when_it_is_whole(tmp_path) -> None:

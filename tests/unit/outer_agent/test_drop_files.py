@@ -223,6 +223,16 @@ def test_done_files_move_and_never_over_one_another(files, folder) -> None:
     assert done == {"a": b"1", "a.1": b"2", "a.2": b"3"}
 
 
+def test_names_stay_within_what_a_file_system_takes(files, folder) -> None:
+    for content in (b"1", b"2"):
+        (folder / ("长" * 85)).write_bytes(content)
+        files.settle_done(read_all(files, ["长" * 85]))
+    assert sorted(path.name for path in (folder / "done").iterdir()) == [
+        "长" * 84 + ".1",
+        "长" * 85,
+    ]
+
+
 def test_refused_files_have_a_note_that_says_why_and_holds_no_data(files, folder) -> None:
     for content in (b"ZHANG", b"LI"):
         (folder / "a").write_bytes(content)
