@@ -14,6 +14,7 @@ from lxml import etree
 from ferry_format.reasons import ATTACHMENT_NOT_ALLOWED, ELEMENT_NOT_ALLOWED, Refused
 from validators.deidentify.cda_table import kind_of_attribute, kind_of_text
 from validators.deidentify.slots import Form, Part, Put, Slot
+from validators.xml.cda_names import STEPS
 from validators.xml.parse import hardened_parser, write
 from validators.xml.paths import SUBTREE, local_name_of, namespace_of, step_of, steps_of
 
@@ -42,6 +43,8 @@ class XmlFamily:
         self._places = {path: kind for path, kind in named.items() if path[-1] != SUBTREE}
         self._subtrees = {path[:-1]: kind for path, kind in named.items() if path[-1] == SUBTREE}
         self._is_cda = content.cda is not None
+        known = {step for path in named for step in path} | _OF_SCHEMAS
+        self._known = known | STEPS if self._is_cda else known
         self._removes_files = policy.files == "remove"
         self._patient = None if policy.patient is None else steps_of(policy.patient)
 
@@ -53,6 +56,7 @@ class XmlFamily:
         root: _Element = etree.fromstring(payload, hardened_parser())
         walk = _Walk(
             self._kind,
+            self._shown,
             namespace_of(root.tag),
             is_cda=self._is_cda,
             removes_files=self._removes_files,
@@ -72,9 +76,11 @@ class XmlFamily:
             return named
         if self._is_cda or path[-1] in _OF_SCHEMAS:
             return standard()
-        known = {step for named in (*self._places, *self._subtrees) for step in named}
-        shown = "".join(f"/{step}" if step in known else "/?" for step in path)
-        raise Refused(ELEMENT_NOT_ALLOWED, f"{shown}: de-identification")
+        raise Refused(ELEMENT_NOT_ALLOWED, f"{self._shown(path)}: de-identification")
+
+    def _shown(self, path: Path) -> str:
+        """A path by the names that CDA or the policy has: others might be data."""
+        return "".join(f"/{step}" if step in self._known else "/?" for step in path)
 
     def _patients(self, root: _Element) -> set[str]:
         if self._patient is not None:
@@ -103,12 +109,14 @@ class _Walk:
     def __init__(
         self,
         kind: Callable[[Path, Callable[[], Kind]], Kind],
+        shown: Callable[[Path], str],
         namespace: str,
         *,
         is_cda: bool,
         removes_files: bool,
     ) -> None:
         self._kind = kind
+        self._shown = shown
         self._namespace = namespace
         self._is_cda = is_cda
         self._removes_files = removes_files
@@ -152,7 +160,7 @@ class _Walk:
         if kind == "keep":
             return
         form = Form.DATE if kind in _DATES and self._is_cda else Form.TEXT
-        yield Slot(_place(path), kind, value, put, form, self._owner)
+        yield Slot(self._shown(path), kind, value, put, form, self._owner)
 
     def _is_file(self, element: _Element) -> bool:
         if not self._is_cda:
@@ -162,15 +170,10 @@ class _Walk:
         return in_body or bool(element.get("representation") == _BASE64)
 
     def _file(self, element: _Element, path: Path) -> Slot:
-        place = _place(path)
+        place = self._shown(path)
         if not self._removes_files:
             raise Refused(ATTACHMENT_NOT_ALLOWED, f"{place}: de-identification")
         return Slot(place, "remove", "", partial(_put_text, element))
-
-
-def _place(path: Path) -> str:
-    """A path to be shown: names of the standard and of policies are ASCII, others might be data."""
-    return "".join(f"/{step}" if step.isascii() else "/*" for step in path)
 
 
 def _put_text(element: _Element, value: str | None) -> None:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from lxml.etree import QName
-
 from ferry_format.reasons import (
     ATTACHMENT_NOT_ALLOWED,
     HEADER_INCOMPLETE,
@@ -22,6 +20,8 @@ from ferry_format.reasons import (
 )
 from validators import embedded
 from validators.xml import shared_documents
+from validators.xml.cda_names import ELEMENTS
+from validators.xml.paths import local_name_of
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -158,15 +158,21 @@ def _check_files(root: _Element, policy: CdaPolicy) -> None:
 def _check_text(element: _Element, representation: str | None) -> None:
     """An element that is no base64 by its own word, and must then hold none."""
     if representation not in _TEXT or element.get("compression") is not None:
-        raise Refused(ATTACHMENT_NOT_ALLOWED, f"representation in {QName(element).localname}")
+        raise Refused(ATTACHMENT_NOT_ALLOWED, f"representation in {_shown(element)}")
     own_text = element.text or ""
     if len(element):
         own_text += "".join([child.tail or "" for child in element])
     for text in (own_text, *element.attrib.values()):
         # Most are shorter: asking that first halves what the check costs.
         if len(text) >= embedded.DIGITS_MIN and not embedded.is_text(str(text)):
-            place = f"a file as text in {QName(element).localname}"
+            place = f"a file as text in {_shown(element)}"
             raise Refused(ATTACHMENT_NOT_ALLOWED, place)
+
+
+def _shown(element: _Element) -> str:
+    """An element in a place, by a name that CDA has: its sender's own might be data."""
+    name = local_name_of(element.tag)
+    return name if name in ELEMENTS else "an element"
 
 
 def _check_body(body: _Element, policy: CdaPolicy) -> None:
@@ -182,7 +188,7 @@ def _check_body(body: _Element, policy: CdaPolicy) -> None:
 
 def _check_file(element: _Element, policy: CdaPolicy) -> None:
     """An element of data type ED whose text is base64, wherever it stands."""
-    place = f"base64 in {QName(element).localname}"
+    place = f"base64 in {_shown(element)}"
     if not policy.attachments or len(element) or element.get("compression") is not None:
         raise Refused(ATTACHMENT_NOT_ALLOWED, place)
     digits = embedded.without_white_space(element.text or "")

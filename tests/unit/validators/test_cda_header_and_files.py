@@ -6,7 +6,8 @@ import base64
 
 import pytest
 
-from tests.unit.validators.test_xml import CDA, attached, crossing, document, reason
+from tests.unit.validators.test_xml import CDA, attached, crossing, document, judged, reason
+from validators.verdict import Rejected
 
 PDF = base64.b64encode(b"%PDF-1.7 a report").decode()
 ALLOWING = CDA | {"attachments": ["application/pdf", "text/plain"]}
@@ -38,6 +39,21 @@ def test_what_a_header_may_repeat_may_stand_twice() -> None:
 
 def entry(value: str) -> str:
     return document(f"<component><structuredBody>{value}</structuredBody></component>")
+
+
+@pytest.mark.parametrize(
+    ("named", "shown"), [("value", "value"), ("_zhangsan_110101199003072316", "an element")]
+)
+@pytest.mark.parametrize(
+    ("attribute", "text"),
+    [("", PDF), (' representation="B64"', PDF), (' representation="b64"', "")],
+)
+def test_a_place_names_an_element_only_by_a_name_of_cda(
+    named: str, shown: str, attribute: str, text: str
+) -> None:
+    verdict = judged(entry(f"<{named}{attribute}>{text}</{named}>"), cda=CDA)
+    assert isinstance(verdict, Rejected)
+    assert verdict.place.endswith(f" in {shown}")
 
 
 @pytest.mark.parametrize("representation", ["b64", " B64 ", "B64 ", "base64", "BASE64", "txt", ""])

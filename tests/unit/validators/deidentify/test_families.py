@@ -281,6 +281,20 @@ def test_an_age_in_cda_is_banded() -> None:
     assert '<age unit="岁" value="90">' in text
 
 
+def test_no_place_in_xml_holds_a_name_of_the_senders() -> None:
+    own = "_zhangsan_19800203"
+    document = cda_document("P1", f"<{own}>{IDENTITY}</{own}>")
+    reason, where = refused(channel(CDA), document)
+    assert reason is PERSONAL_DATA_LEFT
+    assert own not in where
+    content = {"xml": {"roots": "any", "elements": "any"}}
+    made = channel(content, places=[place("/o/**", "text")])
+    assert refused(made, f"<o><{own}>{IDENTITY}</{own}></o>") == (
+        PERSONAL_DATA_LEFT,
+        "/o/?: identity number",
+    )
+
+
 def test_xml_crosses_by_the_paths_that_the_channel_names() -> None:
     content = {"xml": {"roots": "any", "elements": "any"}}
     message = '<o id="1"><p n="x">Zhang San</p><i><c>A</c><c>B</c></i></o>'
