@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -42,6 +43,8 @@ from validators.verdict import Accepted
 _LOG = logging.getLogger("ferry.outer.intake")
 _OBJECTS_MAX: Final = 8
 """Objects on their way at a time, each with two parts in memory; more are refused for now."""
+_OBJECTS_OF_A_SENDER_MAX: Final = _OBJECTS_MAX // 2
+"""A slow sender must leave room for the others."""
 
 
 class Publication(object_crossing.Publication, Protocol):
@@ -105,7 +108,7 @@ class Intake:
         self._object_scan = object_scan
         self._rebuilding = rebuilding
         self._rates: dict[tuple[str, str], RateState] = {}
-        self._objects = 0
+        self._objects: Counter[str] = Counter()
 
     def message_bytes_max(self, channel: str) -> int:
         """How many bytes a source needs to read of one message before it may stop."""
@@ -153,12 +156,12 @@ class Intake:
         started_s = time.monotonic()
         try:
             channel = self._admit_object(submission)
-            self._objects += 1
+            self._objects[submission.sender] += 1
             try:
                 with _faults_told():
                     crossing = await self._carry(submission, channel, read)
             finally:
-                self._objects -= 1
+                self._objects[submission.sender] -= 1
         except FerryError as failure:
             self.note_failure(submission.channel, submission.sender, failure)
             raise
@@ -185,7 +188,10 @@ class Intake:
 
     def _admit_object(self, submission: ObjectSubmission) -> OuterChannel:
         channel = self._channel_of(submission)
-        if self._objects >= _OBJECTS_MAX:
+        if self._objects[submission.sender] >= _OBJECTS_OF_A_SENDER_MAX:
+            where = f"{_OBJECTS_OF_A_SENDER_MAX} objects of this sender are on their way"
+            raise Unavailable(reasons.OVERLOADED, where)
+        if self._objects.total() >= _OBJECTS_MAX:
             raise Unavailable(reasons.OVERLOADED, f"{_OBJECTS_MAX} objects are on their way")
         if not self._publication.has_room_for(submission.whole_bytes):
             raise Unavailable(reasons.MEDIUM_FULL, f"object of {submission.whole_bytes} bytes")

@@ -10,9 +10,10 @@ import pytest
 
 from ferry_format import reasons
 from ferry_format.reasons import Refused, Unavailable
-from outer_agent.admission import Receipt, Submission
+from outer_agent.admission import ObjectSubmission, Receipt, Submission
 from tests.simulator.messages import adt
 from tests.simulator.outer_inside import HL7, OuterInside, channel, unavailable
+from validators.policy import ContentPolicy
 
 SECRET = "ZHANG^SAN"
 
@@ -274,3 +275,32 @@ async def test_the_sources_learn_each_channels_limit() -> None:
     inside = OuterInside([channel("orders", message_bytes_max=7)])
     assert inside.intake.message_bytes_max("orders") == 7
     assert inside.intake.message_bytes_max("none") == 0
+
+
+async def test_a_slow_sender_of_objects_leaves_room_for_the_others() -> None:
+    scans = ContentPolicy.model_validate({"object": {"type": "application/pdf", "bytes_max": 100}})
+    inside = OuterInside([channel("scan", scans, senders=("slow", "other"))])
+    read: asyncio.Queue[int] = asyncio.Queue()
+
+    async def dribbled(size: int) -> bytes:
+        read.put_nowait(size)
+        await asyncio.Event().wait()
+        return b""
+
+    def sent(sender: str) -> asyncio.Task[Receipt]:
+        what = ObjectSubmission("scan", sender, 100, None, None, 1_700_000_000_000)
+        return asyncio.create_task(inside.intake.submit_object(what, dribbled))
+
+    tasks = [sent("slow") for _ in range(8)]
+    done, pending = await asyncio.wait(tasks, timeout=0.1)
+    refusals = [task.exception() for task in done]
+    assert [isinstance(one, Unavailable) and one.where for one in refusals] == [
+        "4 objects of this sender are on their way"
+    ] * 4
+    tasks.append(sent("other"))
+    for _ in range(len(pending) + 1):
+        await read.get()
+    assert not tasks[-1].done()
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
