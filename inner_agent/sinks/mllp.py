@@ -29,6 +29,7 @@ from inner_agent.sinks import tls
 from inner_agent.sinks.base import Delivered, Failed
 from inner_agent.sinks.tls import TlsSettings, client_context
 from validators.hl7v2.acknowledgement import parse_ack
+from validators.hl7v2.charset import header_line
 from validators.hl7v2.header import read_control_id
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ class MllpSink:
 
     async def deliver(self, message: JournaledMessage) -> SinkResult:
         """Send one message and match its acknowledgement."""
-        control_id = read_control_id(message.payload)
+        control_id = _control_id(message)
         if control_id is None or START in message.payload or END[:1] in message.payload:
             return Failed(reasons.NOT_DELIVERABLE, permanent=True, detail="no HL7 v2 message")
         async with self._line:
@@ -271,3 +272,15 @@ class MllpSink:
         if self._connection is not None:
             self._connection.abort()
             self._connection = None
+
+
+def _control_id(message: JournaledMessage) -> str | None:
+    """MSH-10; None if this is no HL7 v2 message.
+
+    What a header of other letters than ASCII says depends on its channel's character set: there
+    it is what the validator read.
+    """
+    control_id = read_control_id(message.payload)
+    if control_id is None or header_line(message.payload).isascii():
+        return control_id
+    return message.control_id or ""

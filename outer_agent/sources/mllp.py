@@ -89,6 +89,9 @@ class _Connection(asyncio.Protocol):
         self._surroundings = listener.surroundings
         limit = self._surroundings.intake.message_bytes_max(self._section.channel)
         self._framer = Framer(limit)
+        content = self._surroundings.intake.content_of(self._section.channel)
+        hl7v2 = None if content is None else content.hl7v2
+        self._charset = "UTF-8" if hl7v2 is None else hl7v2.default_charset
         self._waiting: deque[Framed] = deque()
         self._waiting_bytes = 0
         self._answering: asyncio.Task[None] | None = None
@@ -214,7 +217,7 @@ class _Connection(asyncio.Protocol):
         """Answer frames in order; False if nothing more can be read from this sender."""
         if self._is_hl7_batch(batch[0]) and self._sender is not None and not self._stopping:
             return await self._answer_hl7_batch(_content(batch[0]), self._sender)
-        headers = [mllp_answer.header_of(_content(framed)) for framed in batch]
+        headers = [mllp_answer.header_of(_content(framed), self._charset) for framed in batch]
         outcomes = await self._take(batch)
         mode, now_ms = self._section.acknowledgement, self._surroundings.clock_ms()
         answers = bytearray()
@@ -237,10 +240,10 @@ class _Connection(asyncio.Protocol):
                 Submission(self._section.channel, sender, content, None, None, now_ms)
             )
         except FerryError as failure:
-            header = mllp_answer.header_of(content)
+            header = mllp_answer.header_of(content, self._charset)
             answer = mllp_answer.acknowledgement(header, failure, mode, now_ms)
         else:
-            answer, hangs_up = mllp_answer.batch_acknowledgement(taken, mode, now_ms)
+            answer, hangs_up = mllp_answer.batch_acknowledgement(taken, mode, now_ms, self._charset)
             goes_on = not hangs_up
         if not self._transport.is_closing():
             self._transport.write(frame(answer))

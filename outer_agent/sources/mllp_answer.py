@@ -25,12 +25,13 @@ _CONTROL_ID_CHARS: Final = 20  # MSH-10 up to HL7 v2.6
 _HL7_NULL: Final = '""'
 
 
-def header_of(content: bytes) -> MessageHeader:
+def header_of(content: bytes, default_charset: str = "UTF-8") -> MessageHeader:
     """The header of any bytes, or of the batch that they are; a blank one where they hold none.
 
-    So everything can be answered.
+    So everything can be answered. `default_charset` is the channel's (a CharsetName of the policy).
     """
-    header = read_header(content) or read_batch_header(content) or read_header(b"MSH|^~\\&|\r")
+    header = read_header(content, default_charset) or read_batch_header(content)
+    header = header or read_header(b"MSH|^~\\&|\r")
     assert header is not None
     return header
 
@@ -76,7 +77,9 @@ def acknowledgement(header: MessageHeader, outcome: Outcome, mode: Mode, now_ms:
     return build_ack(header, code, outcome.reason, own_id, now_ms, place=outcome.where)
 
 
-def batch_acknowledgement(batch: BatchOutcome, mode: Mode, now_ms: int) -> tuple[bytes, bool]:
+def batch_acknowledgement(
+    batch: BatchOutcome, mode: Mode, now_ms: int, default_charset: str = "UTF-8"
+) -> tuple[bytes, bool]:
     """The answer to a batch without its frame, and whether the sender must be hung up on.
 
     It holds an acknowledgement for each message whose sender wants one (HL7 v2.5.1, 2.10.3.3).
@@ -87,7 +90,7 @@ def batch_acknowledgement(batch: BatchOutcome, mode: Mode, now_ms: int) -> tuple
     for part in batch.file.batches:
         wanted = []
         for message, outcome in zip(part.messages, outcomes, strict=False):
-            header = header_of(message)
+            header = header_of(message, default_charset)
             if is_wanted(header, outcome, mode):
                 wanted.append(acknowledgement(header, outcome, mode, now_ms))
             hangs_up = hangs_up or must_hang_up(header, outcome, mode)

@@ -133,6 +133,23 @@ async def test_an_empty_control_id_is_acknowledged_by_an_empty_msa_2() -> None:
         assert await sink.deliver(some(1, "")) == Delivered()
 
 
+async def test_a_header_in_its_channels_character_set_is_known_by_its_control_id() -> None:
+    # The second byte of 億 is that of a field separator; nothing names the character set.
+    payload = "MSH|^~\\&|FRONT|億|HIS|HOSP|2026||ADT^A01|4711|P|2.5\r".encode("gb18030")
+    acknowledgement = b"\x0bMSH|^~\\&|HIS\rMSA|AA|4711\r\x1c\r"
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\x1c\r")
+        writer.write(acknowledgement)
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        sink = MllpSink(MllpSettings("his", *server.sockets[0].getsockname()))
+        assert await sink.deliver(message(1, payload, control_id="4711")) == Delivered()
+        await sink.close()
+
+
 async def test_a_receiver_that_closes_after_each_message_is_reconnected_to() -> None:
     receiver = Hl7Receiver(default=Hl7Behaviour.ACCEPT_AND_CLOSE)
     async with sink_to(receiver) as sink:

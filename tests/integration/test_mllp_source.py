@@ -24,6 +24,7 @@ from tests.simulator.outer_inside import HL7, OuterInside, channel, sender, unav
 from tests.simulator.source_ways import Certificates
 from tests.simulator.waiting import until
 from validators.hl7v2.acknowledgement import parse_ack
+from validators.policy import ContentPolicy
 
 BOTH_LOOPS = True
 MLLP_SEND = Path(sys.executable).with_name("mllp_send")
@@ -192,6 +193,20 @@ async def test_chinese_in_gb18030_goes_through_and_back(inside, connection) -> N
     [answer] = await connection.answers(1)
     assert "MSA|AA|编号1" in answer.decode("gb18030")
     assert inside.publisher.payloads == [message]
+
+
+async def test_a_header_that_names_no_character_set_is_answered_in_its_channels() -> None:
+    content = {"messages": ["ADT^*"], "segments": "any", "default_charset": "GB18030"}
+    inside = OuterInside([channel("adt", ContentPolicy.model_validate({"hl7v2": content}))])
+    source = listener(inside)
+    await source.start()
+    sender = await Sender.connect(source)
+    # The second byte of 億 is that of a field separator.
+    sender.write("MSH|^~\\&|FRONT|億|HIS|HOSP|2026||ADT^A01|4711|P|2.5\r".encode("gb18030"))
+    [answer] = await sender.answers(1)
+    assert b"MSA|AA|4711\r" in answer
+    sender.close()
+    await source.stop()
 
 
 async def test_a_message_without_a_header_is_answered(inside, connection) -> None:
