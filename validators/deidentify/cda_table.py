@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from validators.deidentify.ages import AGE_CODES
 from validators.policy.deidentify import Kind
+from validators.xml.cda_names import STEPS
 from validators.xml.paths import local_name_of
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def kind_of_attribute(element: _Element, name: str) -> Kind:
     local = local_name_of(element.tag)
     if local in _IDS and (name == "extension" or (name == "root" and _is_number(element))):
         return "internal"
-    if name == "displayName" or name.startswith("{"):  # of another namespace: nobody's codes
+    if name == "displayName" or f"@{name}" not in STEPS:
         return "text"
     if name == "href":  # of linkHtml
         return "keep" if element.get(name, "").startswith("#") else "remove"

@@ -30,7 +30,8 @@ _BODY: Final = """
     entryRelationship reference externalAct externalDocument externalObservation externalProcedure
     precondition criterion consumable manufacturedProduct manufacturedLabeledDrug
     manufacturedMaterial manufacturerOrganization lotNumberText product specimen specimenRole
-    specimenPlayingEntity participantRole playingDevice playingEntity scopingEntity person desc
+    specimenPlayingEntity participantRole playingDevice playingEntity playingPerson scopingEntity
+    person desc
     quantity repeatNumber routeCode approachSiteCode doseQuantity rateQuantity maxDoseQuantity
     administrationUnitCode independentInd uncertaintyCode expectedUseTime interpretationCode
     methodCode targetSiteCode value referenceRange observationRange awarenessCode sequenceNumber

@@ -281,6 +281,13 @@ def test_an_age_in_cda_is_banded() -> None:
     assert '<age unit="岁" value="90">' in text
 
 
+@pytest.mark.parametrize("attribute", ["note", "xmlns:n='urn:n' n:note"])
+def test_an_attribute_that_cda_does_not_have_is_looked_through(attribute: str) -> None:
+    document = cda_document("P1", f'<entry {attribute}="Zhang"><name>Wei Zhang</name></entry>')
+    made = channel(CDA, places=[place("/ClinicalDocument/entry/name", "name")])
+    assert refused(made, document) == (PERSONAL_DATA_LEFT, "/ClinicalDocument/entry/?: name")
+
+
 def test_no_place_in_xml_holds_a_name_of_the_senders() -> None:
     own = "_zhangsan_19800203"
     document = cda_document("P1", f"<{own}>{IDENTITY}</{own}>")
