@@ -114,6 +114,8 @@ the medium's directory, and the journal.
 **Objects** are bounded by their copies: each byte is made durable in the spool, on the medium and
 in the inner's store, while the floor writes it once. Where all three lie on one disk, as here, no
 more than a third of the floor can be reached.
+
+[What bounds the speed](performance-limits.md) takes the first two apart.
 """
 
 
