@@ -208,6 +208,8 @@ class DeliveryStore:
 
     def commit(self, outcomes: Sequence[Outcome]) -> None:
         """Make the outcomes durable, all or none. Raises sqlite3.Error."""
+        if not outcomes:
+            return
         cursors: dict[str, int] = {}
         for outcome in outcomes:
             cursors[outcome.channel] = max(outcome.cursor, cursors.get(outcome.channel, 0))
