@@ -102,7 +102,7 @@ def acknowledges_what_is_not_durable(patched: pytest.MonkeyPatch) -> None:
 
 
 def forgets_fingerprints(patched: pytest.MonkeyPatch) -> None:
-    patched.setattr(Spool, "find", lambda *_: None)
+    patched.setattr(Spool, "find_all", lambda *_: {})
 
 
 def withdraws_what_may_have_been_seen(patched: pytest.MonkeyPatch) -> None:
