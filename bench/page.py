@@ -42,7 +42,7 @@ Made by `make bench` and `python -m bench.page`; figures of one machine at one t
 {runs} runs. Every check is on: signature, hybrid encryption, HL7 parsed and rebuilt on both sides
 in sandboxed workers, journal. Both agents, the sender and the receiver share the machine. A floor
 is what the same machine does in the same run without any ferry; compare ratios, not milliseconds.
-`make bench-quick` takes about a minute and fails where a ratio passes a stored bound
+`make bench-quick` takes less than two minutes and fails where a ratio passes a stored bound
 (`bench/bounds.py`).
 """
 LATENCY = """

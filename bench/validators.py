@@ -19,7 +19,7 @@ from validators.registry import ContentSpec
 from validators.verdict import Accepted, Verdict
 from validators.worker import WorkerPool
 
-SECONDS_A_SIZE = 2.0
+SECONDS_A_SIZE = 1.0
 TURNS_MIN = 3
 AT_ONCE = 64
 CHANNEL = "measured"
