@@ -1,4 +1,4 @@
-"""Run the harnesses one after another: `python -m tests.fuzz.run [NAME...] --seconds 1800`.
+"""Run the harnesses, one on each processor: `python -m tests.fuzz.run [NAME...] --seconds 1800`.
 
 Each has a folder of its own below --folder: what it learnt (corpus), what it found (findings). The
 exit status is 1 where anything was found.
@@ -7,10 +7,12 @@ exit status is 1 where anything was found.
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -42,21 +44,24 @@ _TRIES_MAX: Final = 100
 @click.argument("names", nargs=-1, type=click.Choice(HARNESSES))
 @click.option("--seconds", default=1800, help="For each harness, wall-clock.")
 @click.option("--executions", default=-1, help="For each harness at most; -1: no limit.")
+@click.option("--at-once", default=len(os.sched_getaffinity(0)), show_default="processors")
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("build/fuzz"))
-def main(names: tuple[str, ...], seconds: int, executions: int, folder: Path) -> None:
+def main(names: tuple[str, ...], seconds: int, executions: int, at_once: int, folder: Path) -> None:
     """Fuzz the harnesses NAMES, or all of them."""
     if importlib.util.find_spec("atheris") is None:
         click.echo("atheris is not there (Linux on x86_64, Python 3.11 to 3.13): nothing is fuzzed")
         return
+    wanted = names or HARNESSES
     found = 0
-    for name in names or HARNESSES:
-        executed = fuzz(name, seconds, executions, folder / name)
-        findings = list(Path(folder / name / "findings").glob("*-*"))
-        new = [each for each in findings if each.suffix != ".txt"]
-        found += len(new)
-        click.echo(f"{name}: {executed} executions, {len(new)} findings")
-        for each in new:
-            click.echo(f"  {each}")
+    with ThreadPoolExecutor(at_once) as several:
+        runs = several.map(lambda name: fuzz(name, seconds, executions, folder / name), wanted)
+        for name, executed in zip(wanted, runs, strict=True):
+            findings = list(Path(folder / name / "findings").glob("*-*"))
+            new = [each for each in findings if each.suffix != ".txt"]
+            found += len(new)
+            click.echo(f"{name}: {executed} executions, {len(new)} findings")
+            for each in new:
+                click.echo(f"  {each}")
     sys.exit(found > 0)
 
 

@@ -128,14 +128,14 @@ def test_a_message_is_journaled_and_the_replayer_poked(places, run):
 def test_an_event_is_faster_than_the_look(places, run):
     sender = SendingSide(places[0])
     sender.send(b"0")
-    side = run(look_s=5.0)
+    side = run(look_s=60.0)
     side.until(lambda: side.payloads() == [b"0"])
     time.sleep(0.3)
     began = time.monotonic()
     for number in range(1, 6):
         sender.send(b"%d" % number)
         side.until(lambda number=number: len(side.payloads()) > number)
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 30
     assert side.payloads() == [b"%d" % n for n in range(6)]
 
 

@@ -45,7 +45,7 @@ class CountingStore:
 async def test_outcomes_after_a_quiet_moment_are_committed_at_once_and_under_load_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(outcome_writer, "GATHER_S", 0.5)
+    monkeypatch.setattr(outcome_writer, "GATHER_S", 2)
     store: Any = CountingStore()
     writer = OutcomeWriter(store)
     outcome: Any = object()
@@ -53,13 +53,13 @@ async def test_outcomes_after_a_quiet_moment_are_committed_at_once_and_under_loa
     began_s = time.monotonic()
     writer.add(outcome)
     await writer.durable()
-    assert time.monotonic() - began_s < 0.5
+    assert time.monotonic() - began_s < 2
     for _ in range(20):
         writer.add(outcome)
         await asyncio.sleep(0)
     await writer.durable()
     assert store.commits == [1, 20]
-    assert time.monotonic() - began_s >= 0.5
+    assert time.monotonic() - began_s >= 2
     await writer.close(1)
     running.cancel()
 

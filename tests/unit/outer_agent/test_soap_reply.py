@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from lxml import etree
 from pydantic import ValidationError
@@ -13,6 +11,7 @@ from ferry_format.reasons import Refused, Unavailable
 from outer_agent.admission import Receipt
 from outer_agent.policy import SoapReplySection
 from outer_agent.sources.soap_reply import CallIds, answer, read_ids
+from tests.simulator.processor_time import processor_time_below
 
 REPLY = SoapReplySection()
 NOW_MS = 1_767_225_600_000
@@ -129,10 +128,9 @@ def test_ids_that_are_not_plain_are_left_out_and_the_answer_stays_lawful(message
 
 
 def test_hostile_calls_are_read_in_bounded_time() -> None:
-    started_s = time.process_time()
     for piece in (b"<id ", b"<id a", b"&amp;lt;", b"<sender", b"<id extension='", b'root="x'):
-        read_ids(piece * (4_000_000 // len(piece)))
-    assert time.process_time() - started_s < 2
+        with processor_time_below(1):
+            read_ids(piece * (4_000_000 // len(piece)))
 
 
 def test_the_senders_id_makes_a_repeated_call_known() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.simulator.processor_time import processor_time_below
 from validators.form.validator import FormValidator
 from validators.json_schema import SchemaError
 from validators.order_key import digest_of
@@ -183,12 +183,11 @@ def test_no_bytes_raise_and_accepted_ones_are_fixed(data: bytes) -> None:
 
 
 def test_large_hostile_forms_end_soon() -> None:
-    started_s = time.process_time()
     for text in (
         "card=" + "%" * 4_000_000,
         "card=" + "%41" * 1_000_000,
         "a=&" * 1_000_000,
         "a" * 4_000_000,
     ):
-        judged(text)
-    assert time.process_time() - started_s < 4
+        with processor_time_below(2):
+            judged(text)
