@@ -7,7 +7,6 @@ hour, or beside a neighbour that takes its caches: how much is measured where a 
 from __future__ import annotations
 
 import json
-import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +29,10 @@ def processor_time_below(seconds_max: float) -> Iterator[None]:
 
 
 def _reference_s() -> float:
-    """Processor time of a fixed piece of work that, as validators do, makes many small objects."""
+    """Processor time of a fixed piece of work that, as validators do, makes many small objects.
+
+    The slowest of several: what was judged may have met the machine's worst moment.
+    """
     text = "[" + ",".join(['{"a":[1,"b"]}'] * 30_000) + "]"
     times_s = []
     for _ in range(_TRIES):
@@ -38,4 +40,4 @@ def _reference_s() -> float:
         made = json.loads(text)
         assert sum(len(one["a"]) for one in made) == 60_000
         times_s.append(time.process_time() - started_s)
-    return statistics.median(times_s)
+    return max(times_s)
