@@ -49,9 +49,12 @@ def is_batch(channel: OuterChannel, payload: bytes) -> bool:
 
 def read(submission: Submission, channel: OuterChannel) -> BatchFile:
     """The batches in a submission. Raises Refused(NOT_WELL_FORMED, LIMIT_EXCEEDED)."""
+    hl7v2 = channel.content.hl7v2
+    assert hl7v2 is not None  # the policy lets nothing else be split
     return batch.read_batch_file(
         submission.payload,
         channel.batch_messages_max,
+        hl7v2.default_charset,
         needs_trailers=channel.batch_trailers == "required",
     )
 

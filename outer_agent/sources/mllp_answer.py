@@ -30,8 +30,11 @@ def header_of(content: bytes, default_charset: str = "UTF-8") -> MessageHeader:
 
     So everything can be answered. `default_charset` is the channel's (a CharsetName of the policy).
     """
-    header = read_header(content, default_charset) or read_batch_header(content)
-    header = header or read_header(b"MSH|^~\\&|\r")
+    header = (
+        read_header(content, default_charset)
+        or read_batch_header(content, default_charset)
+        or read_header(b"MSH|^~\\&|\r")
+    )
     assert header is not None
     return header
 

@@ -54,12 +54,21 @@ def is_batch(payload: bytes) -> bool:
     return payload.removeprefix(BYTE_ORDER_MARK).startswith(BATCH_HEADERS)
 
 
-def read_batch_file(payload: bytes, messages_max: int, *, needs_trailers: bool = True) -> BatchFile:
-    """The batches that a payload holds. Raises Refused(NOT_WELL_FORMED, LIMIT_EXCEEDED)."""
+def read_batch_file(
+    payload: bytes,
+    messages_max: int,
+    default_charset: str = "UTF-8",
+    *,
+    needs_trailers: bool = True,
+) -> BatchFile:
+    """The batches that a payload holds. Raises Refused(NOT_WELL_FORMED, LIMIT_EXCEEDED).
+
+    `default_charset` is the channel's (a CharsetName of the policy), for FHS and BHS.
+    """
     if not is_batch(payload):
         raise Refused(NOT_WELL_FORMED, "no FHS or BHS")
     data = b"\r" + payload.removeprefix(BYTE_ORDER_MARK)
-    reader = _Reader(messages_max, needs_trailers=needs_trailers)
+    reader = _Reader(messages_max, default_charset, needs_trailers=needs_trailers)
     boundaries = [*_BOUNDARY.finditer(data)]
     ends = [*(found.start(1) for found in boundaries[1:]), len(data)]
     for found, end in zip(boundaries, ends, strict=True):
@@ -76,8 +85,9 @@ def read_batch_file(payload: bytes, messages_max: int, *, needs_trailers: bool =
 class _Reader:
     """What has come so far: at most one file header, closed batches, and an open one."""
 
-    def __init__(self, messages_max: int, *, needs_trailers: bool) -> None:
+    def __init__(self, messages_max: int, default_charset: str, *, needs_trailers: bool) -> None:
         self._messages_max = messages_max
+        self._default_charset = default_charset
         self._needs_trailers = needs_trailers
         self._header: MessageHeader | None = None
         self._batch_header: MessageHeader | None = None
@@ -103,14 +113,14 @@ class _Reader:
     def _fhs(self, line: bytes) -> None:
         if self._header is not None or self._batches or self._is_open:
             raise Refused(NOT_WELL_FORMED, "FHS is not the first segment")
-        self._header = _header(line)
+        self._header = _header(line, self._default_charset)
 
     def _bhs(self, line: bytes) -> None:
         if self._is_open and self._batch_header is not None and not self._needs_trailers:
             self._close()
         if self._is_open or self._is_over:
             raise Refused(NOT_WELL_FORMED, "BHS within a batch, or after FTS")
-        self._batch_header = _header(line)
+        self._batch_header = _header(line, self._default_charset)
         self._is_open = True
 
     def _bts(self, line: bytes) -> None:
@@ -143,8 +153,8 @@ class _Reader:
         return BatchFile(self._header, tuple(self._batches))
 
 
-def _header(line: bytes) -> MessageHeader:
-    header = read_batch_header(line)
+def _header(line: bytes, default_charset: str) -> MessageHeader:
+    header = read_batch_header(line, default_charset)
     if header is None:
         raise Refused(NOT_WELL_FORMED, f"{line[:3].decode()}-1 or {line[:3].decode()}-2")
     return header

@@ -99,17 +99,17 @@ def read_control_id(payload: bytes) -> str | None:
     return fields[_CONTROL_ID - 1] if len(fields) >= _CONTROL_ID else ""
 
 
-def read_batch_header(payload: bytes) -> MessageHeader | None:
+def read_batch_header(payload: bytes, default_charset: str = "UTF-8") -> MessageHeader | None:
     """Return the FHS or BHS that begins any bytes, or None where none with usable separators does.
 
     Its control id is FHS-11 or BHS-11, by which an answer names it; it has no type, no version and
-    no character set. Never raises.
+    names no character set: `default_charset` is the channel's. Never raises.
     """
     line = header_line(payload.removeprefix(BYTE_ORDER_MARK))
     if not line.startswith(BATCH_HEADERS):
         return None
     # Its first seven fields are those of an MSH (HL7 v2.5.1, 2.15.2).
-    read = _fields(b"MSH" + line[3:], UTF_8)
+    read = _fields(b"MSH" + line[3:], BY_POLICY_NAME.get(default_charset, UTF_8))
     if read is None:
         return None
     separators, codec, fields = read

@@ -167,6 +167,15 @@ def test_the_answer_has_the_shape_of_what_it_answers_and_names_its_batches() -> 
     ]
 
 
+def test_headers_are_read_and_answered_in_the_channels_character_set() -> None:
+    # The second byte of 億 is that of a field separator; nothing names the character set.
+    bhs = "BHS|^~\\&|LAB|億|HIS|HOSP|20260101||||BATCH-1|\r".encode("gb18030")
+    file = read_batch_file(bhs + ONE + b"BTS|1\r", 100, "GB18030")
+    answer = build_batch_answer(file, [[b"MSH|1\r"]], "OWN", 1_767_225_600_000)
+    opening = answer.split(b"\r")[0].decode("gb18030")
+    assert opening == "BHS|^~\\&|HIS|HOSP|LAB|億|20260101000000+0000||||OWN|BATCH-1"
+
+
 def test_an_answer_mirrors_nothing_that_could_end_its_frame() -> None:
     hostile = BHS.replace(b"BATCH-1", b"B\x1c\x0bX").replace(b"LAB", b"\x00")
     answer = build_batch_answer(read(hostile + ONE + b"BTS\r"), [[]], "OWN", 0)
