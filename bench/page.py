@@ -77,10 +77,11 @@ VALIDATORS = """
 Microseconds a message, on the samples of `validators/profiles/` and on large messages made of them:
 judged and rebuilt in one process, and what the sandboxed worker adds to it (two pipes, one message
 at a time, or as many at once as wait under load). The least of many turns; each message is judged
-so on both sides.
+so on both sides. With de-identification: judged, treated, and judged again, once, on the outer; for
+the families whose personal data the ferry knows by itself, by the default methods.
 
-| family | bytes | validator | worker adds, one at a time | worker adds, in batches |
-| --- | --- | --- | --- | --- |
+| family | bytes | validator | worker adds, one at a time | in batches | with de-identification |
+| --- | --- | --- | --- | --- | --- |
 """
 STEPS = """
 ## What each step costs by itself
@@ -211,6 +212,8 @@ def _validators(results: Mapping[str, Any]) -> Iterator[str]:
             times = [
                 f"{one[size][key]:,.0f} µs" for key in ("us", "worker_us", "worker_batched_us")
             ]
+            treated = one[size].get("deidentified_us")
+            times.append("" if treated is None else f"{treated:,.0f} µs")
             yield _row(f"`{name}`", f"{one[size]['bytes']:,}", *times)
 
 
