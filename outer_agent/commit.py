@@ -34,7 +34,8 @@ from ferry_format.envelope import Beacon, Content, Entry, Envelope, Part, Tombst
 from ferry_format.medium.writer import Aside, MediumWriter, Staged
 from ferry_format.reasons import FerryError, Refused, StorageFault, Unavailable
 from outer_agent.admission import Admitted, Fingerprint, Receipt
-from outer_agent.spool import ObjectChanges, Remembered, Spool, SpooledFile
+from outer_agent.known_fingerprints import Remembered
+from outer_agent.spool import ObjectChanges, Spool, SpooledFile
 
 Reuse = Literal["new", "refuse"]
 """What a repeated message key with other bytes is: a new message, or a refusal."""

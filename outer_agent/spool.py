@@ -13,74 +13,23 @@ on the medium; after a restart it is therefore never given to another file.
 
 from __future__ import annotations
 
-import errno
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Final, Self
 
-from ferry_format import reasons
-from ferry_format.container import GENESIS_DIGEST, SealedFile
-from ferry_format.identifiers import new_stream_id
-from ferry_format.reasons import FerryError, StorageFault, Unavailable
+from ferry_format.container import SealedFile
 from ferry_format.stream import Gap
 from outer_agent.admission import Fingerprint
+from outer_agent.known_fingerprints import KnownFingerprints, Remembered
 from outer_agent.spool_files import LARGE_BYTES, SpoolFiles
+from outer_agent.spool_schema import open_for_writing, open_read_only, spool_faults
 
-SCHEMA_VERSION: Final = 1
-_FULL_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-_FULL_ERRORS: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY})
 _PRUNED_PER_CALL: Final = 1000
 _PRUNED_BYTES_PER_CALL: Final = 64 * 1024 * 1024
 """Besides _PRUNED_PER_CALL: to delete a large row takes time too, and messages wait meanwhile."""
-
-_FOUND_AT_ONCE: Final = 64
-"""As many statements are kept prepared at most."""
-
-_DIGEST_BYTES: Final = 16
-"""Of each fingerprint digest, kept in the index: 128 bits are plenty against accident, and the
-digests are keyed, so nobody can aim."""
-
-_SCHEMA: Final = """
-CREATE TABLE stream (
-  only INTEGER PRIMARY KEY CHECK (only = 1),
-  stream_id BLOB NOT NULL,
-  created_at_ms INTEGER NOT NULL,
-  last_sequence INTEGER NOT NULL,
-  last_digest BLOB NOT NULL,
-  retention_at_ms INTEGER
-);
-CREATE TABLE channels (
-  channel TEXT PRIMARY KEY,
-  sequence INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE files (
-  sequence INTEGER PRIMARY KEY,
-  digest BLOB NOT NULL,
-  sealed_at_ms INTEGER NOT NULL,
-  entries INTEGER NOT NULL,
-  bytes INTEGER NOT NULL,
-  published INTEGER NOT NULL,
-  data BLOB NOT NULL
-);
-CREATE INDEX files_unpublished ON files (sequence) WHERE published = 0;
-CREATE INDEX files_by_time ON files (sealed_at_ms, bytes);
-CREATE TABLE fingerprints (
-  key_digest BLOB NOT NULL,
-  body_digest BLOB NOT NULL,
-  message_id BLOB NOT NULL,
-  accepted_at_ms INTEGER NOT NULL,
-  PRIMARY KEY (key_digest, body_digest)
-) WITHOUT ROWID;
-CREATE INDEX fingerprints_by_time ON fingerprints (accepted_at_ms);
-CREATE TABLE open_objects (
-  message_id BLOB PRIMARY KEY,
-  channel TEXT NOT NULL
-) WITHOUT ROWID;
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +55,6 @@ class SpooledFile:
     def is_large(self) -> bool:
         """Whether its bytes lie beside the database."""
         return len(self.sealed.data) >= LARGE_BYTES
-
-
-@dataclass(frozen=True, slots=True)
-class Remembered:
-    """A fingerprint to be remembered with the message it stands for."""
-
-    fingerprint: Fingerprint
-    message_id: bytes
-    accepted_at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,68 +106,26 @@ class Spool:
     """
 
     def __init__(self, path: Path, now_ms: int) -> None:
-        self._path = path
-        with _faults(path):
-            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = FULL")
-            self._database.execute("PRAGMA wal_autocheckpoint = 4000")
-            self._create(now_ms)
-            # After a sync that failed, the WAL may hold a commit in the page cache alone: it is
-            # written anew into the database before anything is built on it.
-            self._database.execute("PRAGMA wal_checkpoint(FULL)").fetchall()
-            self._large = SpoolFiles(large_folder(path))
-            self._large.prepare(
-                digest
-                for (digest,) in self._database.execute(
-                    "SELECT digest FROM files WHERE bytes >= ?", (LARGE_BYTES,)
-                )
+        self._attach(path, open_for_writing(path, now_ms))
+        with spool_faults(path):
+            large = self._database.execute(
+                "SELECT digest FROM files WHERE bytes >= ?", (LARGE_BYTES,)
             )
-        path.chmod(0o600)
+            self._large.prepare(digest for (digest,) in large)
         self._bytes_kept = self.usage().bytes
-
-    def _create(self, now_ms: int) -> None:
-        version: int = self._database.execute("PRAGMA user_version").fetchone()[0]
-        if version == SCHEMA_VERSION:
-            return
-        if version != 0:
-            raise StorageFault(
-                reasons.STORAGE_FAILED, f"{self._path}: schema {version} is newer than this program"
-            )
-        self._database.executescript(
-            f"PRAGMA auto_vacuum = INCREMENTAL; BEGIN IMMEDIATE; {_SCHEMA}"
-            f"PRAGMA user_version = {SCHEMA_VERSION};"
-        )
-        self._database.execute(
-            "INSERT INTO stream VALUES (1, ?, ?, 0, ?, NULL)",
-            (new_stream_id(), now_ms, GENESIS_DIGEST),
-        )
-        self._database.execute("COMMIT")
 
     @classmethod
     def open_read_only(cls, path: Path) -> Self:
         """Open an existing spool for `status` and `resend` beside a running agent."""
         spool = cls.__new__(cls)
-        spool._path = path  # noqa: SLF001 - this is the other constructor
-        spool._large = SpoolFiles(large_folder(path))  # noqa: SLF001
-        with _faults(path):
-            uri = f"file:{path}?mode=ro"
-            spool._database = sqlite3.connect(uri, uri=True, isolation_level=None)  # noqa: SLF001
-            try:
-                spool._check_version()  # noqa: SLF001
-            except BaseException:
-                spool.close()
-                raise
+        spool._attach(path, open_read_only(path))  # noqa: SLF001 - this is the other constructor
         return spool
 
-    def _check_version(self) -> None:
-        version = self._database.execute("PRAGMA user_version").fetchone()[0]
-        if version != SCHEMA_VERSION:
-            raise StorageFault(
-                reasons.STORAGE_FAILED,
-                f"{self._path}: schema {version}, this program reads schema {SCHEMA_VERSION}",
-            )
-        self._database.execute("SELECT 1 FROM stream").fetchone()
+    def _attach(self, path: Path, database: sqlite3.Connection) -> None:
+        self._path = path
+        self._database = database
+        self._fingerprints = KnownFingerprints(database)
+        self._large = SpoolFiles(large_folder(path))
 
     def close(self) -> None:
         """Close the database; what was committed stays."""
@@ -235,7 +133,7 @@ class Spool:
 
     def head(self) -> StreamHead:
         """The stream's identity and where it stands."""
-        with _faults(self._path):
+        with spool_faults(self._path):
             stream_id, sequence, digest = self._database.execute(
                 "SELECT stream_id, last_sequence, last_digest FROM stream"
             ).fetchone()
@@ -247,27 +145,14 @@ class Spool:
         return self.find_all([fingerprint]).get(fingerprint)
 
     def find_all(self, fingerprints: Sequence[Fingerprint]) -> dict[Fingerprint, bytes]:
-        """The ids of the messages that some of these fingerprints were remembered with.
-
-        One question for many: of 32, each takes 2 instead of 13 µs.
-        """
-        known: dict[Fingerprint, bytes] = {}
-        with _faults(self._path):
-            for first in range(0, len(fingerprints), _FOUND_AT_ONCE):
-                some = fingerprints[first : first + _FOUND_AT_ONCE]
-                digests = [digest for each in some for digest in _index_key(each)]
-                rows = self._database.execute(_find_statement(len(some)), digests)
-                known |= {some[place]: message_id for place, message_id in rows}
-        return known
+        """The ids of the messages that some of these fingerprints were remembered with."""
+        with spool_faults(self._path):
+            return self._fingerprints.find_all(fingerprints)
 
     def knows_key(self, key_digest: bytes) -> bool:
         """Whether a message with the same key was remembered, whatever its bytes."""
-        with _faults(self._path):
-            row = self._database.execute(
-                "SELECT 1 FROM fingerprints WHERE key_digest = ? LIMIT 1",
-                (key_digest[:_DIGEST_BYTES],),
-            ).fetchone()
-        return row is not None
+        with spool_faults(self._path):
+            return self._fingerprints.knows_key(key_digest)
 
     def write_aside(self, file: SpooledFile) -> None:
         """Make a large file's bytes durable ahead of its commit; nothing for a small one.
@@ -275,7 +160,7 @@ class Spool:
         May be called from another thread, while nothing else is done with this file.
         """
         if file.is_large:
-            with _faults(self._path):
+            with spool_faults(self._path):
                 self._large.write(file.sealed)
 
     def discard_aside(self, file: SpooledFile) -> None:
@@ -304,13 +189,7 @@ class Spool:
                 "DO UPDATE SET sequence = excluded.sequence",
                 channel_sequences.items(),
             )
-            self._database.executemany(
-                "INSERT OR IGNORE INTO fingerprints VALUES (?, ?, ?, ?)",
-                [
-                    (*_index_key(row.fingerprint), row.message_id, row.accepted_at_ms)
-                    for row in remembered
-                ],
-            )
+            self._fingerprints.remember(remembered)
             self._database.executemany(
                 "INSERT INTO open_objects VALUES (?, ?)", objects.begun.items()
             )
@@ -322,7 +201,7 @@ class Spool:
 
     def open_objects(self) -> dict[bytes, str]:
         """The objects of which some parts were committed and not the last: id and channel."""
-        with _faults(self._path):
+        with spool_faults(self._path):
             return dict(self._database.execute("SELECT message_id, channel FROM open_objects"))
 
     def replace(
@@ -338,10 +217,7 @@ class Spool:
                 "DELETE FROM files WHERE sequence = ? AND published = 0", (file.sequence,)
             )
             self._insert(file)
-            self._database.executemany(
-                "DELETE FROM fingerprints WHERE key_digest = ? AND body_digest = ?",
-                [_index_key(fingerprint) for fingerprint in forgotten],
-            )
+            self._fingerprints.forget(forgotten)
         self.discard_aside(replaced)
         self._bytes_kept = self.usage().bytes
 
@@ -364,7 +240,7 @@ class Spool:
 
     def sealed_since(self, since_ms: int) -> list[Gap]:
         """The stretch from the first published file sealed at or after `since_ms` to the last."""
-        with _faults(self._path):
+        with spool_faults(self._path):
             first, last = self._database.execute(
                 "SELECT min(sequence), max(sequence) FROM files "
                 "WHERE published = 1 AND sealed_at_ms >= ?",
@@ -374,7 +250,7 @@ class Spool:
 
     def retention_at_ms(self) -> int | None:
         """How far the clock of deletion had come when `prune` ran last."""
-        with _faults(self._path):
+        with spool_faults(self._path):
             row = self._database.execute("SELECT retention_at_ms FROM stream").fetchone()
         at_ms: int | None = row[0]
         return at_ms
@@ -390,19 +266,14 @@ class Spool:
             self._database.executemany(
                 "DELETE FROM files WHERE sequence = ?", [(one.sequence,) for one in due]
             )
-            fingerprints = self._database.execute(
-                "DELETE FROM fingerprints WHERE (key_digest, body_digest) IN "
-                "(SELECT key_digest, body_digest FROM fingerprints WHERE accepted_at_ms < ? "
-                "ORDER BY accepted_at_ms LIMIT ?)",
-                (now_ms - keep_ms, _PRUNED_PER_CALL),
-            ).rowcount
+            fingerprints = self._fingerprints.forget_before(now_ms - keep_ms, _PRUNED_PER_CALL)
             self._database.execute("UPDATE stream SET retention_at_ms = ?", (now_ms,))
         freed = sum(one.size for one in due)
         self._bytes_kept -= freed
         for one in due:
             if one.size >= LARGE_BYTES:
                 self._large.remove(one.digest)
-        with _faults(self._path):
+        with spool_faults(self._path):
             self._database.execute("PRAGMA incremental_vacuum(2000)").fetchall()
         more = max(len(due), fingerprints) >= _PRUNED_PER_CALL or freed >= _PRUNED_BYTES_PER_CALL
         return Pruned(len(due), fingerprints, more)
@@ -414,7 +285,7 @@ class Spool:
 
     def usage(self) -> SpoolUsage:
         """What the spool holds now; looks through the index of all files."""
-        with _faults(self._path):
+        with spool_faults(self._path):
             row = self._database.execute(
                 "SELECT count(*), coalesce(sum(bytes), 0), min(sealed_at_ms) FROM files"
             ).fetchone()
@@ -443,7 +314,7 @@ class Spool:
         )
 
     def _files(self, where: str, parameters: tuple[int, ...]) -> Iterator[SpooledFile]:
-        with _faults(self._path):
+        with spool_faults(self._path):
             sequences = self._database.execute(
                 f"SELECT sequence FROM files WHERE {where} ORDER BY sequence",  # noqa: S608
                 parameters,
@@ -495,7 +366,7 @@ class Spool:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with _faults(self._path):
+        with spool_faults(self._path):
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -506,43 +377,6 @@ class Spool:
                 raise
 
 
-@lru_cache(maxsize=_FOUND_AT_ONCE)
-def _find_statement(count: int) -> str:
-    """Asks for so many fingerprints: which of them, by number, are known, and with which id.
-
-    CROSS JOIN has each searched for by the table's key; the table is never read through.
-    """
-    asked = ", ".join(f"({number}, ?, ?)" for number in range(count))
-    return (
-        f"SELECT column1, message_id FROM (VALUES {asked}) CROSS JOIN fingerprints "  # noqa: S608 - numbers of our own
-        "ON key_digest = column2 AND body_digest = column3"
-    )
-
-
-def _index_key(fingerprint: Fingerprint) -> tuple[bytes, bytes]:
-    return fingerprint.key_digest[:_DIGEST_BYTES], fingerprint.body_digest[:_DIGEST_BYTES]
-
-
 def large_folder(path: Path) -> Path:
     """Where the large ferry files of the spool at `path` lie."""
     return path.with_name(f"{path.stem}.files")
-
-
-@contextmanager
-def _faults(path: Path) -> Iterator[None]:
-    """Tell a full disk, which passes, from a disk that failed, which does not."""
-    try:
-        yield
-    except FerryError:
-        raise
-    except OSError as error:
-        if error.errno in _FULL_ERRNOS:
-            raise Unavailable(reasons.MEDIUM_FULL, f"spool {path}") from error
-        where = f"spool {path}: {error.strerror}"
-        raise StorageFault(reasons.STORAGE_FAILED, where) from error
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in _FULL_ERRORS:
-            raise Unavailable(reasons.MEDIUM_FULL, f"spool {path}") from error
-        name = getattr(error, "sqlite_errorname", type(error).__name__)
-        raise StorageFault(reasons.STORAGE_FAILED, f"spool {path}: {name}") from error

@@ -12,7 +12,8 @@ import pytest
 from ferry_format.container import GENESIS_DIGEST, SealedFile
 from ferry_format.reasons import StorageFault
 from outer_agent.admission import Fingerprint
-from outer_agent.spool import Remembered, Spool, SpooledFile
+from outer_agent.known_fingerprints import Remembered
+from outer_agent.spool import Spool, SpooledFile
 
 
 def file(sequence: int, size: int = 1000, sealed_at_ms: int = 0) -> SpooledFile:
@@ -114,7 +115,7 @@ def test_a_reader_refuses_another_schema_with_a_word(tmp_path: Path, spool: Spoo
     database = sqlite3.connect(tmp_path / "spool.db")
     database.execute("PRAGMA user_version = 99")
     database.close()
-    with pytest.raises(StorageFault, match="schema 99, this program reads schema 1"):
+    with pytest.raises(StorageFault, match="schema 99 is newer than this program, which reads 1"):
         Spool.open_read_only(tmp_path / "spool.db")
 
 
