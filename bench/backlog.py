@@ -16,7 +16,8 @@ from ferry_format.identifiers import new_message_id
 from ferry_format.stream import Link
 from inner_agent.at_rest import PayloadCipher
 from inner_agent.journal import StreamRecord
-from inner_agent.journal_writer import Batch, JournalWriter, NewMessage, TakenFile
+from inner_agent.journal_batch import Batch, NewMessage, TakenFile
+from inner_agent.journal_writer import JournalWriter
 from tests.simulator.ferry_pair import Channel, FerryPair, free_port
 
 ROOT = Path(__file__).parents[1]

@@ -18,7 +18,7 @@ from ferry_format.envelope import Content, Envelope, Part
 from ferry_format.reasons import Refused
 from ferry_format.stream import Ahead, Gap, Late, Link, Repeated, StreamState
 from inner_agent.channel_gaps import Shortfall
-from inner_agent.journal_writer import NewMessage
+from inner_agent.journal_batch import NewMessage
 from inner_agent.object_table import NewPart
 from inner_agent.quarantine import RefusedThing, refused_part
 from validators.objects import HEAD_BYTES

@@ -9,22 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from ferry_format import reasons
-from ferry_format.envelope import Part, Tombstone
+from ferry_format.envelope import Part
 from ferry_format.reasons import Reason, Refused
 from ferry_format.stream import Link
 from inner_agent.at_rest import PayloadCipher
 from inner_agent.channel_gaps import Missing
 from inner_agent.held_messages import HeldTable
 from inner_agent.journal import GapRecord, StreamRecord
+from inner_agent.journal_batch import Batch, EndedObject, NewMessage, Repeat, Taken, TakenFile
 from inner_agent.journal_schema import connect_writer, faults, transaction
 from inner_agent.object_judging import ObjectJudging
 from inner_agent.object_store import FOLDER_NAME, ObjectStore
-from inner_agent.object_table import Incomplete, NewPart, ObjectTable, PartTimes
+from inner_agent.object_table import Incomplete, NewPart, ObjectTable
 from inner_agent.quarantine import (
     QuarantineLimits,
     QuarantineTable,
@@ -44,90 +44,6 @@ INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (stream_id) DO U
   last_digest = excluded.last_digest, last_file_at_ms = excluded.last_file_at_ms,
   last_sealed_at_ms = excluded.last_sealed_at_ms
 """
-
-
-Repeat = tuple[int, bytes]
-"""The file's sequence and the message's id, which the journal has from an earlier file."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewMessage:
-    """A message that passed everything. Times are unix milliseconds.
-
-    `order_key` is the validator's; the journal stores a keyed digest of it.
-    """
-
-    message_id: bytes
-    channel: str
-    channel_sequence: int
-    accepted_at_ms: int
-    content_type: str
-    message_type: str
-    control_id: str | None
-    payload: bytes
-    order_key: bytes | None = None
-
-    def __repr__(self) -> str:
-        """Without the payload."""
-        return f"NewMessage({self.message_id.hex()}, {self.channel!r})"
-
-
-@dataclass(frozen=True, slots=True)
-class TakenFile:
-    """A ferry file that was accepted, and what its entries became."""
-
-    sequence: int
-    link: Link
-    entries: int
-    late: bool
-    messages: tuple[NewMessage, ...]
-    tombstones: tuple[Tombstone, ...]
-    refused: tuple[RefusedThing, ...]
-    parts: tuple[NewPart, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class EndedObject:
-    """An object that became whole, or was refused with a reason, by a file of this sequence."""
-
-    file_sequence: int
-    message_id: bytes
-    channel: str
-    accepted_at_ms: int
-    object_bytes: int
-    refused: Reason | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What became of a batch, beyond what it says of itself."""
-
-    repeated: frozenset[Repeat]
-    objects: tuple[EndedObject, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Files of one stream, and how the stream stands after them.
-
-    `gaps` and `missing` None are unchanged. Messages of the channels in `held` wait for earlier
-    ones; `releases` says, by channel, below which channel sequence none waits any more (None: none
-    waits at all).
-    """
-
-    received_at_ms: int
-    stream: StreamRecord
-    files: tuple[TakenFile, ...]
-    progress: Mapping[str, int]
-    gaps: tuple[GapRecord, ...] | None = None
-    missing: Missing | None = None
-    held: frozenset[str] = frozenset()
-    releases: Mapping[str, int | None] = field(default_factory=dict)
-
-    @property
-    def part_times(self) -> PartTimes:
-        """The times of the parts in it."""
-        return PartTimes(self.received_at_ms, self.stream.last_sealed_at_ms)
 
 
 class JournalWriter:

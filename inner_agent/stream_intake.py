@@ -28,7 +28,7 @@ from inner_agent.intake_decisions import (
     to_judge,
 )
 from inner_agent.journal import GapRecord, StreamRecord
-from inner_agent.journal_writer import Batch, NewMessage, Taken, TakenFile
+from inner_agent.journal_batch import Batch, NewMessage, Taken, TakenFile
 from inner_agent.object_table import NewPart
 from inner_agent.quarantine import RefusedThing
 from inner_agent.stream_search import StreamSearch

@@ -19,7 +19,7 @@ from ferry_format.stream import Gap
 from ferry_runtime import logs
 from inner_agent.channel_gaps import Missing, Shortfall, waiting_channels
 from inner_agent.journal import GapRecord, StreamRecord
-from inner_agent.journal_writer import EndedObject, Taken, TakenFile
+from inner_agent.journal_batch import EndedObject, Taken, TakenFile
 from inner_agent.object_table import Incomplete
 from inner_agent.quarantine import RefusedThing
 from inner_agent.verifier_metrics import VerifierMetrics

@@ -20,7 +20,8 @@ from inner_agent.delivery import DeliveryPolicy, State
 from inner_agent.delivery_store import DeliveryStore
 from inner_agent.hint import HintReader, HintWriter
 from inner_agent.journal import JournalReader, StreamRecord
-from inner_agent.journal_writer import Batch, JournalWriter, NewMessage, TakenFile
+from inner_agent.journal_batch import Batch, NewMessage, TakenFile
+from inner_agent.journal_writer import JournalWriter
 from inner_agent.replay_journal import ReplayJournal
 from inner_agent.replayer import Replayer, ReplayerTimes
 from inner_agent.replayer_metrics import ReplayerMetrics

@@ -18,7 +18,8 @@ from ferry_format.parts import object_digest, part_bytes, part_count, part_diges
 from ferry_format.stream import Link
 from inner_agent.at_rest import PayloadCipher
 from inner_agent.journal import JournalReader, StreamRecord
-from inner_agent.journal_writer import Batch, JournalWriter, TakenFile
+from inner_agent.journal_batch import Batch, TakenFile
+from inner_agent.journal_writer import JournalWriter
 from inner_agent.object_table import NewPart
 
 CIPHER = PayloadCipher(bytes(32))

@@ -29,7 +29,7 @@ from inner_agent.intake_decisions import (
     settle,
     storable,
 )
-from inner_agent.journal_writer import NewMessage
+from inner_agent.journal_batch import NewMessage
 from tests.simulator.sending_side import SendingSide
 from tests.simulator.verifying_side import VerifyingSide
 from validators.verdict import Accepted, Rejected

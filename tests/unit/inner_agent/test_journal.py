@@ -16,8 +16,9 @@ from ferry_format.reasons import (
 from ferry_format.stream import Link
 from inner_agent.at_rest import PayloadCipher
 from inner_agent.journal import GapRecord, JournalReader, StreamRecord
+from inner_agent.journal_batch import Batch, NewMessage, TakenFile
 from inner_agent.journal_schema import VERSION
-from inner_agent.journal_writer import Batch, JournalWriter, NewMessage, TakenFile
+from inner_agent.journal_writer import JournalWriter
 from inner_agent.quarantine import QuarantineLimits, QuarantineReader, RefusedThing
 
 STREAM = b"s" * 16

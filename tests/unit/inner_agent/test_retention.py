@@ -12,7 +12,8 @@ from inner_agent.channel_gaps import MissingMessages
 from inner_agent.delivery import Progress, State
 from inner_agent.delivery_store import DeliveryStore, Outcome
 from inner_agent.journal import GapRecord, JournalReader, StreamRecord
-from inner_agent.journal_writer import Batch, JournalWriter, NewMessage, TakenFile
+from inner_agent.journal_batch import Batch, NewMessage, TakenFile
+from inner_agent.journal_writer import JournalWriter
 from inner_agent.object_table import NewPart
 from inner_agent.quarantine import QuarantineReader
 from inner_agent.retention import Retention, RetentionPolicy, settled
