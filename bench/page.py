@@ -113,8 +113,9 @@ untrusted bytes, and of the verifier from any network, is paid here.
 the medium's directory, and the journal.
 
 **Objects** are bounded by their copies: each byte is made durable in the spool, on the medium and
-in the inner's store, while the floor writes it once. Where all three lie on one disk, as here, no
-more than a third of the floor can be reached.
+in the inner's store, while the floor writes it once. Where all three lie on one disk, as here, an
+object is acknowledged no faster than three copies can be written at once; and it is delivered after
+that, since a receiver hears of no object before the last of its parts has been verified.
 
 [What bounds the speed](performance-limits.md) takes the first two apart.
 """
@@ -175,7 +176,8 @@ def _throughput(results: Mapping[str, Any]) -> Iterator[str]:
             continue
         one = results[name]
         figure = f"{one['MB_per_s']:.0f} MB/s; acknowledged at {one['acknowledged_MB_per_s']:.0f}"
-        floor = f"{one['floor']['MB_per_s']:.0f} MB/s"
+        copies = one["floor"]["three_copies_MB_per_s"]
+        floor = f"{one['floor']['MB_per_s']:.0f} MB/s; three copies at once {copies:.0f}"
         yield _row(f"`{name}`, to the sink", figure, floor, str(one["ratio"]), TARGETS[name])
     one = results["backlog.start"]
     figure = f"ready in {one['seconds']:.2f} s; drained at {one['drain_per_s']:,.0f}/s"
