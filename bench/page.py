@@ -50,8 +50,9 @@ LATENCY = """
 
 2 kB HL7 v2 messages over MLLP, from the sender's last byte to the sink's first, or (`ack`) to the
 acknowledgement. One at a time: the next is sent when this one has arrived. `paced`: one each 10 ms,
-so that every step, and every floor, runs cold. `steady200`: 200 a second. The floor of a latency is
-two files published and noticed and two loopback hops, that of an acknowledgement one file.
+so that every step, and every floor, runs cold. `steady200`: 200 a second, an open loop over 8
+connections. The floor of a latency is two files published and noticed and two loopback hops, that
+of an acknowledgement one file.
 
 | what | p50 | p99 | p99.9 | floor | ratio | target |
 | --- | --- | --- | --- | --- | --- | --- |
