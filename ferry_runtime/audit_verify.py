@@ -22,7 +22,7 @@ from typing import Final
 from ferry_format.keys import PublicKey
 from ferry_runtime import audit_format
 from ferry_runtime.audit_end import trail_files
-from ferry_runtime.audit_format import Record
+from ferry_runtime.audit_format import Record, day_in_name
 
 PROBLEMS_MAX: Final = 100
 
@@ -177,7 +177,7 @@ def _was_closed(walk: _Walk) -> bool:
 
 def _check_ends(walk: _Walk, folder: Path, files: list[str]) -> None:
     if walk.first is None or walk.last is None:
-        walk.report(str(folder), None, "holds no audit record")
+        walk.report(str(folder), None, f"holds no audit record{_trails_below(folder)}")
     elif not _begins_well(walk.first, walk.expiries):
         walk.report(
             files[0], 1, f"begins at record {walk.first.n}, and nothing says where the rest went"
@@ -190,6 +190,12 @@ def _check_ends(walk: _Walk, folder: Path, files: list[str]) -> None:
             None,
             f"does not hold the expected record {walk.expected.n}: cut or changed",
         )
+
+
+def _trails_below(folder: Path) -> str:
+    """Names the folders of the inner's two trails where the one above them was given."""
+    names = sorted({path.parent.name for path in folder.glob("*/*") if day_in_name(path.name)})
+    return f"; trails lie in {', '.join(names)} below it: verify each" if names else ""
 
 
 def _begins_well(first: Record, expiries: list[Checkpoint]) -> bool:

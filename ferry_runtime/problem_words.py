@@ -15,6 +15,8 @@ from pydantic_core import ErrorDetails
 from ferry_format.identifiers import is_name
 from ferry_runtime.toml_lines import KeyPath
 
+_REFERENCE: Final = "/usr/share/doc/ferry-*/configuration.md"
+
 
 class Mistake(ValueError):
     """What a validator of ours found wrong, and what to do. pydantic takes it as a ValueError."""
@@ -131,13 +133,13 @@ def _finding(model: type[BaseModel], table: dict[str, Any], detail: ErrorDetails
         problem, action = _BOUNDS[kind]
         return Finding(path, problem, action.format_map(context))
     # pydantic's own sentence may quote the value; its name for the error does not.
-    return Finding(path, f"is not accepted ({kind})", "See docs/configuration.md for this key.")
+    return Finding(path, f"is not accepted ({kind})", f"See {_REFERENCE} for this key.")
 
 
 def _own(path: KeyPath, error: object) -> Finding:
     if isinstance(error, Mistake):
         return Finding(path, error.problem, error.action)
-    hint = str(error) if isinstance(error, ValueError) else "see docs/configuration.md"
+    hint = str(error) if isinstance(error, ValueError) else f"see {_REFERENCE}"
     return Finding(path, "is not accepted", f"{hint[:1].upper()}{hint[1:]}.")
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from inner_agent.journal import JournaledMessage
     from inner_agent.outcome_writer import OutcomeWriter
     from inner_agent.replayer_metrics import ReplayerMetrics
+    from inner_agent.sink_reach import SinkReach
     from inner_agent.sinks.base import Sink
 
 BATCH_MESSAGES_MAX: Final = 16
@@ -104,6 +105,7 @@ class ChannelPipeline:
         route: Route,
         *,
         sink: Sink,
+        reach: SinkReach,
         journal: Journal,
         queue: ChannelQueue,
         writer: OutcomeWriter,
@@ -113,6 +115,7 @@ class ChannelPipeline:
     ) -> None:
         self._route = route
         self._sink = sink
+        self._reach = reach
         self._journal = journal
         self._queue = queue
         self._writer = writer
@@ -281,9 +284,9 @@ class ChannelPipeline:
             return Failed(reasons.DELIVERY_FAULT, detail=type(error).__name__)
         self._sink_seconds.observe(time.perf_counter() - began)
         if isinstance(result, Delivered) or result.reason in _UP:
-            self._metrics.sink_up.labels(self._sink.name).set(1)
+            self._reach.up()
         elif result.reason in _DOWN:
-            self._metrics.sink_up.labels(self._sink.name).set(0)
+            self._reach.down(result.reason, result.detail)
         return result
 
     def _record(self, message: JournaledMessage, progress: Progress, decision: Decision) -> None:

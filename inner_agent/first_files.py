@@ -24,7 +24,8 @@ def inner_toml(answers: Answers, where: Mapping[str, str]) -> str:
     sinks = "".join(_sink(one, where[one.name]) for one in answers.channels)
     return f"""\
 # The system administrator's file on the intranet host (内网机), begun by ferry-inner init.
-# Every key, its default and meaning: docs/configuration.md. Check each change: ferry-inner check
+# Every key, its default and meaning: /usr/share/doc/ferry-inner/configuration.md.
+# Check each change: ferry-inner check
 
 [agent]
 name = {toml_text(answers.name)}  # stands in each log line and audit record

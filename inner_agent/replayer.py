@@ -24,6 +24,7 @@ from ferry_format.reasons import StorageFault, Unavailable
 from ferry_runtime import logs
 from inner_agent.channel_pipeline import ChannelPipeline
 from inner_agent.outcome_writer import OutcomeWriter
+from inner_agent.sink_reach import SinkReach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -91,10 +92,12 @@ class Replayer:
         self._times = times or ReplayerTimes()
         self._clock_ms = clock_ms
         self._writer = OutcomeWriter(store, on_durable=on_durable)
+        self._reach = {name: SinkReach(sink.name, metrics) for name, sink in sinks.items()}
         self._pipelines = {
             route.channel: ChannelPipeline(
                 route,
                 sink=sinks[route.sink],
+                reach=self._reach[route.sink],
                 journal=journal,
                 queue=store.load(route.channel),
                 writer=self._writer,
@@ -121,7 +124,7 @@ class Replayer:
             asyncio.create_task(self._writer.run(), name="outcomes"),
             asyncio.create_task(self._look(), name="look"),
             *(
-                asyncio.create_task(self._watch(sink), name=f"probe {name}")
+                asyncio.create_task(self._watch(sink, self._reach[name]), name=f"probe {name}")
                 for name, sink in self._sinks.items()
             ),
         ]
@@ -266,7 +269,7 @@ class Replayer:
         took_s = time.monotonic() - began_s
         self._count_again_at_s = began_s + COUNT_PAUSE_TIMES * took_s
 
-    async def _watch(self, sink: Sink) -> None:
+    async def _watch(self, sink: Sink, reach: SinkReach) -> None:
         """Probe the sink now and then, so that an idle channel's dead sink is known in time.
 
         While a message is being retried, its attempts tell more: a sink may let us connect and yet
@@ -276,7 +279,10 @@ class Replayer:
         while True:
             if not any(pipeline.open_positions() for pipeline in pipelines):
                 reason = await sink.probe()
-                self._metrics.sink_up.labels(sink.name).set(reason is None)
+                if reason is None:
+                    reach.up()
+                else:
+                    reach.down(reason)
             await asyncio.sleep(self._times.probe_s)
 
 

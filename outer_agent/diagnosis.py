@@ -187,9 +187,9 @@ def _is_ours(
 
 
 def _missing(body: str) -> tuple[str, str]:
-    """The reason's code and words in the answer of /readyz."""
+    """The reason's code and words in the answer of /readyz: `code: …` or `code (where): …`."""
     try:
         said = str(json.loads(body).get("missing", ""))
     except (ValueError, AttributeError):
         said = ""
-    return said.partition(":")[0], said or "it does not say why"
+    return said.partition(":")[0].partition(" (")[0], said or "it does not say why"

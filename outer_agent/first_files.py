@@ -17,7 +17,8 @@ def outer_toml(answers: Answers) -> str:
     """The system administrator's file."""
     return f"""\
 # The system administrator's file on the front-end machine (前置机), begun by ferry-outer init.
-# Every key, its default and meaning: docs/configuration.md. Check each change: ferry-outer check
+# Every key, its default and meaning: /usr/share/doc/ferry-outer/configuration.md.
+# Check each change: ferry-outer check
 
 [agent]
 name = {toml_text(answers.name)}  # stands in each log line and audit record

@@ -111,7 +111,9 @@ def of_clock(clock: Clock, here: Side) -> Finding:
 
 def of_room(area: Area, path: Path, room: Room, wanted_bytes: int, side: Side) -> Finding:
     """Whether a filesystem has the room that the agent leaves free, and inodes."""
-    free = f"{size(room.free_bytes)} of {size(room.bytes)} free"
+    free = f"{size(room.free_bytes)} free"
+    if room.bytes:  # 0: not known
+        free = f"{size(room.free_bytes)} of {size(room.bytes)} free"
     if wanted_bytes:
         free += f", {size(wanted_bytes)} must stay free"
     if room.free_bytes < wanted_bytes:

@@ -445,7 +445,9 @@ async def test_a_sink_that_connects_and_answers_nothing_is_down(bench: Bench) ->
                 assert bench.metric("ferry_inner_sink_up", sink="his") == 0
 
 
-async def test_sink_up_and_waiting_tell_what_is_stuck(bench: Bench) -> None:
+async def test_sink_up_waiting_and_the_log_tell_what_is_stuck(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
     receiver = HttpReceiver()
     await receiver.start()
     port = receiver.port
@@ -462,5 +464,9 @@ async def test_sink_up_and_waiting_tell_what_is_stuck(bench: Bench) -> None:
         await until(lambda: bench.metric("ferry_inner_sink_up", sink="his") == 1)
         await until(lambda: bench.metric("ferry_inner_waiting_messages", channel="adt") == 0)
     await receiver.stop()
+    # Not one line for each of the attempts in between.
+    assert [record.ferry_event for record in caplog.records] == ["sink_down", "sink_up_again"]
+    told = caplog.records[0].ferry_fields
+    assert (told["sink"], told["reason"]) == ("his", "sink_unreachable")
     sequences = [each.headers["Ferry-Channel-Sequence"] for each in receiver.recording.received]
     assert sequences == [str(n) for n in range(1, 8)]

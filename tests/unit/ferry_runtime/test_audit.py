@@ -324,3 +324,12 @@ def test_after_close_nothing_is_recorded(opened: Callable[..., AuditTrail]) -> N
     trail.close()
     with pytest.raises(StorageFault):
         trail.record("late")
+
+
+def test_the_folder_above_two_trails_names_them(
+    opened: Callable[..., AuditTrail], folder: Path, key: KeyFile
+) -> None:
+    opened().close()
+    report = check(folder.parent, key)
+    assert not report.is_whole
+    assert f"trails lie in {folder.name} below it" in str(report.problems[0])

@@ -69,6 +69,7 @@ def test_a_network_filesystem_is_said_to_be_looked_at() -> None:
     ("room", "wanted", "level", "words"),
     [
         (Room(5, 1000, None, None), 10, Level.FAULT, "nearly full"),
+        (Room(5, 0, None, None), 10, Level.FAULT, ": 5 B free, 10 B must stay free"),
         (Room(15, 1000, None, None), 10, Level.WARNING, "filling"),
         (Room(30, 1000, None, None), 10, Level.WARNING, "filling"),
         (Room(500, 1000, None, None), 10, Level.WELL, "500 B of 1 kB free"),

@@ -21,8 +21,9 @@ NOW_S = 1_800_000_000.0
 READY = Answer(200, '{"status": "ready"}')
 
 
-def refusing(reason: reasons.Reason) -> Answer:
-    return Answer(503, json.dumps({"missing": f"{reason.code}: {reason.action}"}))
+def refusing(reason: reasons.Reason, where: str = "") -> Answer:
+    why = f"{reason.code} ({where})" if where else reason.code
+    return Answer(503, json.dumps({"missing": f"{why}: {reason.action}"}))
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,7 @@ def refusing(reason: reasons.Reason) -> Answer:
         (77, READY, Level.WELL, None, "runs"),
         (None, READY, Level.WELL, None, "runs"),
         (77, refusing(reasons.MEDIUM_FULL), Level.FAULT, Side.MEDIUM, "medium_full"),
+        (77, refusing(reasons.MEDIUM_FULL, "5 bytes: few"), Level.FAULT, Side.MEDIUM, "5 bytes"),
         (77, refusing(reasons.VALIDATOR_UNAVAILABLE), Level.FAULT, Side.OUTER, "validator"),
         (77, Answer(500, "[]"), Level.FAULT, Side.OUTER, "does not say why"),
     ],
