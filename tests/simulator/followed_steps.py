@@ -156,6 +156,13 @@ def trail_copied(site: Site) -> None:
     shutil.copy(site.root / "etc/ferry-outer/keys/audit.pub", site.desk)
 
 
+def inner_trails_copied(site: Site) -> None:
+    trails = site.root / "var/log/ferry-inner/audit"
+    shutil.copytree(trails, site.root / "copy/of/inner-audit", dirs_exist_ok=True)
+    key = site.root / "etc/ferry-inner/keys/audit.pub"
+    shutil.copy(key, site.desk / "inner-audit.pub")
+
+
 def emptied(folder: Path) -> None:
     mode = folder.stat().st_mode
     shutil.rmtree(folder)
@@ -234,10 +241,6 @@ def stream_refused(site: Site) -> None:
     site.until("ferry-inner streams", "  refused  ")
 
 
-def policy_at_hand(site: Site) -> None:
-    shutil.copytree(site.root / "etc/ferry-inner", site.desk / "inner")
-
-
 STEPS: Final[dict[str, dict[str, Step]]] = {
     "First set-up": {
         "sudo ferry-outer init --ch": Step(typed=outer_answers, tells="keys ceremony OUTER INNER"),
@@ -267,6 +270,7 @@ STEPS: Final[dict[str, dict[str, Step]]] = {
         "ferry-audit verify /copy/of/audit --key audit.pub": Step(
             trail_copied, tells="result: whole"
         ),
+        "ferry-audit verify /copy/of/inner-audit": Step(inner_trails_copied, tells="result: whole"),
     },
     "The inner's host is lost": {
         "ferry-inner restore": Step(inner_lost, tells="ferry-inner settle --trail "),
@@ -300,7 +304,6 @@ STEPS: Final[dict[str, dict[str, Step]]] = {
     "FerryStreamRefused": {
         "ferry-inner streams": Step(stream_refused, tells="refused"),
         "ferry-inner streams accept": Step(),
-        "ferry-keys revoke": Step(policy_at_hand),
     },
 }
 """By section, and by how the line begins."""
