@@ -22,6 +22,7 @@ from ferry_runtime.commands.status import JSON, WATCH, show
 from inner_agent import (
     backup_commands,
     both_roles,
+    journal_commands,
     message_commands,
     replayer_service,
     setup_commands,
@@ -114,6 +115,7 @@ for _command in (
     message_commands.discard,
     stream_commands.gaps,
     stream_commands.streams,
+    journal_commands.check_journal,
     backup_commands.backup,
     backup_commands.restore,
     backup_commands.settle,
