@@ -47,7 +47,7 @@ path = {toml_text(answers.medium)}  # mounted read-only (ro,nodev,nosuid,noexec)
 listen = "127.0.0.1:9465"
 
 [audit]
-dir = {toml_text(answers.audit_dir)}  # below it: verifier/ and replayer/
+dir = {toml_text(answers.audit_dir)}  # below it: verifier/, replayer/, operators/
 key = "credential:audit.key"
 {scanner_table(answers.channels, "inner")}{sinks}"""
 

@@ -15,7 +15,7 @@ import pytest
 
 from deploy.debian import bundle
 from deploy.debian.build import WORK, moment_s
-from deploy.debian.package import PACKAGES, ROOT, Package, Release
+from deploy.debian.package import PACKAGES, ROOT, Package, Release, version
 from tests.packages.bare_host import BareHost, why_impossible
 
 pytestmark = [
@@ -107,7 +107,8 @@ def test_removing_keeps_what_is_the_sites_and_purging_takes_it(
     assert not (host.root / "opt" / name).exists()
     assert not (host.root / "usr" / "bin" / "ferry-keys").is_symlink()
     assert all((host.root / path).exists() for path in kept)
-    host.run(f"sh /bundle/install {package.side} && {name} check")
+    told = host.run(f"sh /bundle/install {package.side} && {name} check")
+    assert f"{name} {version()} is installed. What to see to then" in told
     host.run(f"apt-get --quiet=2 --yes purge {name}")
     assert not [path for path in kept if (host.root / path).exists()]
     assert not (host.root / "var" / "log" / name).exists()
