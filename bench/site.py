@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench import processes
 from bench.load import message
 from tests.simulator.ferry_pair import Channel, FerryPair, free_port
 
@@ -60,7 +59,6 @@ class Site:
         )
         self.pair.write()
         self.pair.start()
-        self._schedule_as_the_units_do()
 
     def send(self, kind: str, prefix: str, count: int, **options: float) -> Record:
         """Run one load of bench.load to its end and wait until all of it was delivered."""
@@ -101,8 +99,9 @@ class Site:
 
     def pin(self, cores: Sequence[int]) -> None:
         """Have the agents and their workers run on these cores only; the rest stays where it is."""
-        for thread in self._threads():
-            os.sched_setaffinity(thread, cores)
+        for pid in self._processes():
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setaffinity(int(thread.name), cores)
 
     def close(self) -> dict[str, float]:
         """Stop everything; the moment at which each message arrived."""
@@ -111,15 +110,11 @@ class Site:
         self._receiver.wait(60)
         return {str(name): float(at_s) for name, at_s in json.loads(self._arrived.read_text())}
 
-    def _schedule_as_the_units_do(self) -> None:
-        """CPUSchedulingPolicy=batch; what they start later inherits it."""
-        for thread in self._threads():
-            os.sched_setscheduler(thread, os.SCHED_BATCH, os.sched_param(0))
-
-    def _threads(self) -> Iterator[int]:
-        for pids in processes.stages(self.pair).values():
-            for pid in pids:
-                yield from (int(each.name) for each in Path(f"/proc/{pid}/task").iterdir())
+    def _processes(self) -> Iterator[int]:
+        for process in self.pair.processes.values():
+            yield process.pid
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+            yield from map(int, children.split())
 
     def _delivered(self) -> int:
         return int(self.pair.metric("inner", "ferry_inner_deliveries_total", outcome="delivered"))

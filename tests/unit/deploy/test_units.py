@@ -44,11 +44,6 @@ def test_installed_and_not_configured_is_no_failure(unit):
     assert settings(unit)["ConditionPathExists"] == [started.split()[-1]]
 
 
-@pytest.mark.parametrize("unit", SERVICES)
-def test_a_process_that_wakes_up_waits_for_the_one_that_runs(unit):
-    assert settings(unit)["CPUSchedulingPolicy"] == ["batch"], "bench/site.py measures them so"
-
-
 def settings(unit):
     """Every setting of a unit; one that stands several times keeps all its values."""
     found = {}
