@@ -7,6 +7,7 @@ TEST_CORES ?= 2
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+FUZZER := $(VENV)/fuzzer
 LOCKS  := requirements/build.txt requirements/dev.txt
 
 # The names are Debian's and Ubuntu's. What is missing skips the tests that use it.
@@ -122,11 +123,15 @@ test-boot: bundle ## Two hosts without a network device booted by systemd, messa
 demo: setup ## Both agents and a small hospital around them, for a minute
 	$(BIN)/python -m deploy.demo.demo
 
-# Atheris has wheels for Linux on x86_64 alone: elsewhere nothing is fuzzed, and it says so.
-fuzz: setup ## Coverage-guided fuzzing, half an hour a harness (HARNESSES="hl7v2 fhir" FUZZ_SECONDS=60)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-	  -r requirements/fuzz.txt
-	$(BIN)/python -m tests.fuzz.run $(HARNESSES) --seconds $(FUZZ_SECONDS)
+# Atheris has wheels for Linux on x86_64 alone: elsewhere nothing is fuzzed, and it says so. It lies
+# aside: what is in the environment itself goes into the packages' list of licences.
+$(FUZZER)/.installed: $(STAMP) requirements/fuzz.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --upgrade \
+	  --target $(FUZZER) -r requirements/fuzz.txt
+	@mkdir -p $(FUZZER) && touch $@
+
+fuzz: $(FUZZER)/.installed ## Coverage-guided fuzzing, half an hour a harness (HARNESSES="hl7v2 fhir" FUZZ_SECONDS=60)
+	PYTHONPATH=$(FUZZER) $(BIN)/python -m tests.fuzz.run $(HARNESSES) --seconds $(FUZZ_SECONDS)
 
 bench: setup ## Latency and throughput beside the floors; writes bench/results.json
 	$(BIN)/python -m bench.run
