@@ -100,7 +100,7 @@ def test_a_planted_bug_is_found(nursery: Nursery, folder: Path, bug: str, wrong:
 
 
 def kill_and_judge(pair: KilledPair, chance: random.Random) -> None:
-    for _ in range(10):
+    for _ in range(40):
         kill_often(pair, chance, 20)
         pair.judge(timeout_s=4)
         pair.resume()
