@@ -79,7 +79,8 @@ Microseconds a message, on the samples of `validators/profiles/` and on large me
 judged and rebuilt in one process, and what the sandboxed worker adds to it (two pipes, one message
 at a time, or as many at once as wait under load). The least of many turns; each message is judged
 so on both sides. With de-identification: judged, treated, and judged again, once, on the outer; for
-the families whose personal data the ferry knows by itself, by the default methods.
+the families whose personal data the ferry knows by itself, by the default methods. –: the
+difference is lost in the noise.
 
 | family | bytes | validator | worker adds, one at a time | in batches | with de-identification |
 | --- | --- | --- | --- | --- | --- |
@@ -212,12 +213,15 @@ def _validators(results: Mapping[str, Any]) -> Iterator[str]:
         if not name.startswith("validators."):
             continue
         for size in ("small", "large"):
-            times = [
-                f"{one[size][key]:,.0f} µs" for key in ("us", "worker_us", "worker_batched_us")
-            ]
+            times = [_us(one[size][key]) for key in ("us", "worker_us", "worker_batched_us")]
             treated = one[size].get("deidentified_us")
-            times.append("" if treated is None else f"{treated:,.0f} µs")
+            times.append("" if treated is None else _us(treated))
             yield _row(f"`{name}`", f"{one[size]['bytes']:,}", *times)
+
+
+def _us(time_us: float) -> str:
+    """A difference below nothing is lost in the noise."""
+    return f"{time_us:,.0f} µs" if time_us > 0 else "–"
 
 
 def _memory(samples: list[Mapping[str, Any]]) -> Iterator[str]:
