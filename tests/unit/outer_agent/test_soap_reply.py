@@ -128,8 +128,8 @@ def test_ids_that_are_not_plain_are_left_out_and_the_answer_stays_lawful(message
 
 
 def test_hostile_calls_are_read_in_bounded_time() -> None:
-    for piece in (b"<id ", b"<id a", b"&amp;lt;", b"<sender", b"<id extension='", b'root="x'):
-        with processor_time_below(1):
+    with processor_time_below(2):
+        for piece in (b"<id ", b"<id a", b"&amp;lt;", b"<sender", b"<id extension='", b'root="x'):
             read_ids(piece * (4_000_000 // len(piece)))
 
 

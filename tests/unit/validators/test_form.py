@@ -183,11 +183,11 @@ def test_no_bytes_raise_and_accepted_ones_are_fixed(data: bytes) -> None:
 
 
 def test_large_hostile_forms_end_soon() -> None:
-    for text in (
-        "card=" + "%" * 4_000_000,
-        "card=" + "%41" * 1_000_000,
-        "a=&" * 1_000_000,
-        "a" * 4_000_000,
-    ):
-        with processor_time_below(2):
+    with processor_time_below(4):
+        for text in (
+            "card=" + "%" * 4_000_000,
+            "card=" + "%41" * 1_000_000,
+            "a=&" * 1_000_000,
+            "a" * 4_000_000,
+        ):
             judged(text)
