@@ -193,7 +193,7 @@ def _check_ends(walk: _Walk, folder: Path, files: list[str]) -> None:
 
 
 def _trails_below(folder: Path) -> str:
-    """Names the folders of the inner's two trails where the one above them was given."""
+    """Names the folders of the inner's trails where the one above them was given."""
     names = sorted({path.parent.name for path in folder.glob("*/*") if day_in_name(path.name)})
     return f"; trails lie in {', '.join(names)} below it: verify each" if names else ""
 

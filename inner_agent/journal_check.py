@@ -1,6 +1,7 @@
-"""Whether all that the inner holds can still be read: databases, sealed payloads, parts of objects.
+"""Whether the inner's messages can still be read: databases, sealed payloads, parts of objects.
 
-Reads beside the running agent, one message at a time, and changes nothing.
+Reads beside the running agent, one message at a time, and changes nothing. Left out are the parts
+of objects that are not whole yet, and what lies in quarantine.
 """
 
 from __future__ import annotations
@@ -24,15 +25,25 @@ _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """Where messages with their payloads stand, and by which number they are gone through."""
+    """How many messages with payloads stand there, and the next one behind a number."""
 
-    name: str
-    number: str
+    count: str
+    next: str
 
 
+# What is held comes first: once released, it stands among the messages, and is met there.
 _TABLES: Final = (
-    _Table("messages CROSS JOIN payloads USING (position)", "position"),
-    _Table("held_messages", "rowid"),
+    _Table(
+        "SELECT count(*) FROM held_messages",
+        "SELECT rowid, message_id, channel, payload, is_object, payload_bytes "
+        "FROM held_messages WHERE rowid > ? ORDER BY rowid LIMIT 1",
+    ),
+    _Table(
+        "SELECT count(*) FROM payloads",
+        "SELECT position, message_id, channel, payload, is_object, payload_bytes "
+        "FROM messages CROSS JOIN payloads USING (position) "
+        "WHERE position > ? ORDER BY position LIMIT 1",
+    ),
 )
 
 
@@ -73,10 +84,7 @@ class PayloadCheck:
 
     def count(self) -> int:
         """How many messages have a payload now."""
-        return sum(
-            int(self._row(f"SELECT count(*) FROM {table.name}")[0])  # noqa: S608 - our own names
-            for table in _TABLES
-        )
+        return sum(int(self._row(table.count)[0]) for table in _TABLES)
 
     def unreadable(self, advance: Callable[[int], None]) -> Iterator[Unreadable]:
         """Those that cannot be read; `advance` is told of each message that was looked at.
@@ -103,16 +111,12 @@ class PayloadCheck:
         return True
 
     def _next(self, table: _Table, after: int) -> tuple[int, bytes, str, bytes, bool, int] | None:
-        row: tuple[int, bytes, str, bytes, bool, int] | None = self._row(
-            f"SELECT {table.number}, message_id, channel, payload, is_object, payload_bytes "  # noqa: S608
-            f"FROM {table.name} WHERE {table.number} > ? ORDER BY {table.number} LIMIT 1",
-            after,
-        )
+        row: tuple[int, bytes, str, bytes, bool, int] | None = self._row(table.next, after)
         return row
 
     def _is_kept(self, table: _Table, number: int) -> bool:
-        query = f"SELECT count(*) FROM {table.name} WHERE {table.number} = ?"  # noqa: S608
-        return bool(self._row(query, number)[0])
+        row = self._next(table, number - 1)
+        return row is not None and row[0] == number
 
     def _row(self, query: str, *parameters: int) -> Any:
         with faults(self._journal):

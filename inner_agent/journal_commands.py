@@ -1,4 +1,4 @@
-"""The operators' command that reads all that the inner holds."""
+"""The operators' command that reads every message of the inner."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SOME_DO_NOT: Final = (
 @click.command("check-journal", epilog=EXIT_CODES)
 @CONFIG
 def check_journal(config_path: Path) -> None:
-    """Read all that the inner holds: whether the databases are sound and every payload opens.
+    """Read every message: whether the databases are sound and each payload opens.
 
     The agent may run. Exit code 1 names each message that cannot be read.
     """

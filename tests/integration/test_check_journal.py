@@ -16,23 +16,13 @@ from inner_agent.at_rest import PayloadCipher
 from inner_agent.journal import StreamRecord
 from inner_agent.journal_batch import Batch, NewMessage, TakenFile
 from inner_agent.journal_writer import JournalWriter
-from tests.simulator.ferry_pair import Channel, FerryPair, free_port
-
-CONTENT = '[channels.content.hl7v2]\nmessages = ["ADT^A01"]\nsegments = ["MSH", "PID"]'
+from tests.simulator.ferry_pair import FerryPair, adt_pair
 
 
 @pytest.fixture
 def pair(tmp_path: Path) -> FerryPair:
     """An inner that has journaled three messages and does not run."""
-    pair = FerryPair(
-        tmp_path,
-        [Channel("adt", CONTENT, "his")],
-        f'[[sources]]\nkind = "mllp"\nname = "in"\nlisten = "127.0.0.1:{free_port()}"\n'
-        'channel = "adt"',
-        '[[sinks]]\nkind = "mllp"\nname = "his"\nhost = "127.0.0.1"\nport = 1',
-        '[[senders]]\nname = "hospital-front"\nlisteners = ["in"]',
-    )
-    pair.write()
+    pair = adt_pair(tmp_path)
     cipher = PayloadCipher.from_key_file(pair.keys / "journal.key")
     messages = tuple(
         NewMessage(bytes([n]) * 16, "adt", n, 1, "application/hl7-v2", "ADT^A01", None, b"MSH|")

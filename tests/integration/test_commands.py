@@ -16,24 +16,14 @@ from click.testing import CliRunner
 from ferry_runtime.problem_words import Mistake
 from inner_agent.__main__ import cli as ferry_inner
 from outer_agent.__main__ import cli as ferry_outer
-from tests.simulator.ferry_pair import Channel, FerryPair, free_port
+from tests.simulator.ferry_pair import FerryPair, adt_pair
 
 ROOT = Path(__file__).parents[2]
-CONTENT = '[channels.content.hl7v2]\nmessages = ["ADT^A01"]\nsegments = ["MSH", "PID"]'
 
 
 @pytest.fixture
 def pair(tmp_path: Path) -> FerryPair:
-    pair = FerryPair(
-        tmp_path,
-        [Channel("adt", CONTENT, "his")],
-        f'[[sources]]\nkind = "mllp"\nname = "in"\nlisten = "127.0.0.1:{free_port()}"\n'
-        'channel = "adt"',
-        '[[sinks]]\nkind = "mllp"\nname = "his"\nhost = "127.0.0.1"\nport = 1',
-        '[[senders]]\nname = "hospital-front"\nlisteners = ["in"]',
-    )
-    pair.write()
-    return pair
+    return adt_pair(tmp_path)
 
 
 def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:

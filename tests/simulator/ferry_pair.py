@@ -361,3 +361,23 @@ def free_port() -> int:
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
     raise AssertionError("every port was given away")
+
+
+def adt_pair(folder: Path) -> FerryPair:
+    """Files of a pair with one ADT channel, from MLLP to a sink where nobody listens."""
+    pair = FerryPair(
+        folder,
+        [
+            Channel(
+                "adt",
+                '[channels.content.hl7v2]\nmessages = ["ADT^A01"]\nsegments = ["MSH", "PID"]',
+                "his",
+            )
+        ],
+        f'[[sources]]\nkind = "mllp"\nname = "in"\nlisten = "127.0.0.1:{free_port()}"\n'
+        'channel = "adt"',
+        '[[sinks]]\nkind = "mllp"\nname = "his"\nhost = "127.0.0.1"\nport = 1',
+        '[[senders]]\nname = "hospital-front"\nlisteners = ["in"]',
+    )
+    pair.write()
+    return pair

@@ -72,7 +72,16 @@ def batch(
 ) -> Batch:
     link = Link(sequence.to_bytes(32, "big"), GENESIS_DIGEST)
     entries = len(messages) + len(parts)
-    file = TakenFile(sequence, link, entries, False, messages, (), (), parts)  # noqa: FBT003
+    file = TakenFile(
+        sequence,
+        link,
+        entries,
+        late=False,
+        messages=messages,
+        tombstones=(),
+        refused=(),
+        parts=parts,
+    )
     stream = StreamRecord(STREAM, "front", "trusted", sequence + 1, b"d" * 32, 1, 2, 3)
     return Batch(1000, stream, (file,), {})
 
@@ -125,7 +134,7 @@ def test_what_is_pruned_meanwhile_is_not_told(path: Path, monkeypatch: pytest.Mo
     with closing(PayloadCheck(path, CIPHER)) as check:
 
         def pruned(*_: object) -> bool:
-            change(path, "DELETE FROM payloads WHERE position = 1")
+            change(path, "DELETE FROM held_messages")
             monkeypatch.undo()
             return False
 
